@@ -1,0 +1,1 @@
+"""tertia learns, extracts and uses protein embeddings."""
