@@ -1,28 +1,32 @@
-"""Fixtures of the whole suite."""
+"""What every test may ask for: the folder of real data and a seeded generator."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
-
-REPOSITORY = Path(__file__).resolve().parents[1]
-
-
-@pytest.fixture(scope="session")
-def repository() -> Path:
-    """Root of the checkout."""
-    return REPOSITORY
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Folder of real data sets: TERTIA_DATA, else ../shared/data beside the checkout; the test skips without one."""
+    """Folder with real structures and annotations: the environment variable TERTIA_DATA, or `../shared/data` beside the checkout.
+
+    Tests that need it are skipped where it is absent. Where somebody said where it is, or a CI machine has the folder
+    above it, its absence is a failure: a suite that skips all its real data must not look green.
+    """
     named = os.environ.get("TERTIA_DATA")
-    folder = Path(named) if named else REPOSITORY.parent / "shared" / "data"
-    if named and not folder.is_dir():
-        pytest.fail(f"TERTIA_DATA names {folder}, which is not a folder")
-    if not folder.is_dir():
-        pytest.skip(f"no real data: neither TERTIA_DATA is set nor is there a folder {folder}")
-    return folder
+    folder = Path(named) if named else Path(__file__).resolve().parents[2] / "shared" / "data"
+    if (folder / "structures" / "INDEX.tsv").is_file():
+        return folder
+    message = f"real data not found: no structures/INDEX.tsv in {folder} (set TERTIA_DATA)"
+    if named or (os.environ.get("CI") == "true" and folder.parent.is_dir()):
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+@pytest.fixture
+def generator() -> np.random.Generator:
+    """A fresh generator with a fixed seed."""
+    return np.random.default_rng(20240229)
