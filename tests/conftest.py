@@ -9,6 +9,15 @@ import numpy as np
 import pytest
 
 
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """Root of the checkout."""
+    return REPOSITORY
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder with real structures and annotations: the environment variable TERTIA_DATA, or `../shared/data` beside the checkout.
@@ -17,7 +26,7 @@ def shared_data() -> Path:
     above it, its absence is a failure: a suite that skips all its real data must not look green.
     """
     named = os.environ.get("TERTIA_DATA")
-    folder = Path(named) if named else Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(named) if named else REPOSITORY.parent / "shared" / "data"
     if (folder / "structures" / "INDEX.tsv").is_file():
         return folder
     message = f"real data not found: no structures/INDEX.tsv in {folder} (set TERTIA_DATA)"
