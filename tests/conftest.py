@@ -8,6 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.contract import shape_checker
+
+shape_checker.install()  # before any module of the package is imported
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
