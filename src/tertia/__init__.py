@@ -6,6 +6,8 @@ Everything below is loaded when it is first used: `import tertia` itself needs n
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 
 __version__ = "0.1.0"
 
@@ -30,10 +32,23 @@ _MODULE_OF_NAME = {
     "verify": "verify",
 }
 
-__all__ = [*sorted(_MODULE_OF_NAME), "__version__"]
+__all__ = ["__version__", *sorted(_MODULE_OF_NAME)]
 
 
-def __getattr__(name: str):
+class _Package(ModuleType):
+    """The package as an object: `tertia.embed` is the verb, also after somebody imported the module of that name."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        # Importing the submodule `tertia.embed` sets the attribute `embed` of the package to that module.
+        if isinstance(value, ModuleType) and _MODULE_OF_NAME.get(name) == name:
+            value = getattr(value, name, value)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
+def __getattr__(name: str) -> object:
     if name not in _MODULE_OF_NAME:
         raise AttributeError(f"module 'tertia' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"tertia.{_MODULE_OF_NAME[name]}"), name)

@@ -1,0 +1,69 @@
+"""`tertia ls`: the families, tasks, recipes and models that there are, each with one line of explanation."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+
+from tertia.errors import InputError
+
+KINDS = ("families", "tasks", "recipes", "models")
+
+
+def listing(kind: str = "") -> dict[str, dict[str, str]]:
+    """Return {kind: {name: one line}} for one of KINDS, or for all of them.
+
+    Raises
+    ------
+    InputError: when `kind` is none of KINDS.
+    """
+    if kind and kind not in KINDS:
+        raise InputError("tertia ls", kind, found="is nothing that can be listed", allowed=", ".join(KINDS))
+    makers = {"families": families, "tasks": tasks, "recipes": recipes, "models": models}
+    return {name: make() for name, make in makers.items() if kind in ("", name)}
+
+
+def families() -> dict[str, str]:
+    """Return every registered model family with the first line of its docstring."""
+    from tertia.models import FAMILIES
+
+    return {name: first_line(family.__doc__) for name, family in FAMILIES.items()}
+
+
+def tasks() -> dict[str, str]:
+    """Return every registered task with the first line of its docstring."""
+    from tertia import tasks as registry
+
+    return {name: first_line(task.__doc__) for name, task in getattr(registry, "TASKS", {}).items()}
+
+
+def recipes() -> dict[str, str]:
+    """Return every recipe that is shipped, with the first comment line of its file."""
+    found = sorted((path for path in files("tertia").joinpath("recipes").iterdir()), key=lambda path: path.name)
+    return {path.name[:-5]: first_line(path.read_text().lstrip("# ")) for path in found if path.name.endswith(".toml")}
+
+
+def models() -> dict[str, str]:
+    """Return every shipped checkpoint with the summary of its model card."""
+    found = {}
+    for folder in sorted(files("tertia").joinpath("weights").iterdir(), key=lambda path: path.name):
+        card = folder.joinpath("model.json")
+        if card.is_file():
+            meta = json.loads(card.read_text())
+            found[folder.name] = str(meta.get("summary") or f"family {meta.get('family', '?')}")
+    return found
+
+
+def first_line(text: str | None) -> str:
+    """Return the first line of a docstring or comment, "" where there is none."""
+    return (text or "").strip().partition("\n")[0].rstrip()
+
+
+def table(listed: dict[str, dict[str, str]]) -> str:
+    """Return the listing as aligned text, one block a kind."""
+    width = max((len(name) for rows in listed.values() for name in rows), default=0)
+    blocks = []
+    for kind, rows in listed.items():
+        lines = [f"  {name:<{width}}  {text}".rstrip() for name, text in rows.items()] or ["  (none)"]
+        blocks.append("\n".join([kind, *lines]))
+    return "\n\n".join(blocks)
