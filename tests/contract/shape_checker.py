@@ -89,22 +89,15 @@ def length(axis: str, known: dict[str, int]) -> int | None:
     return value(node)
 
 
-def matches(shapes: dict[str, tuple[tuple[str, ...], tuple[int, ...]]], *, leading: int) -> str:
-    """Return "" when all (axes, shape) pairs agree, else the complaint; `leading` axes stand before the written ones."""
+def matches(shapes: dict[str, tuple[tuple[str, ...], tuple[int, ...]]]) -> str:
+    """Return "" when all (axes, shape) pairs of one instance agree, else the complaint."""
     known: dict[str, int] = {}
-    batch: tuple[int, ...] | None = None
     pairs = []
     for name, (axes, shape) in shapes.items():
         if "…" in axes:
             place = axes.index("…")
-            keep = len(axes) - 1 - place
-            axes = (*axes[:place], *axes[place + 1 :])
-            shape = (*shape[:place], *shape[len(shape) - keep :]) if len(shape) >= len(axes) else shape
-        elif leading:
-            batch = shape[:leading] if batch is None else batch
-            if shape[:leading] != batch:
-                return f"{name} has the leading axes {shape[:leading]} where others have {batch}"
-            shape = shape[leading:]
+            axes, after = axes[:place] + axes[place + 1 :], len(axes) - 1 - place
+            shape = shape[:place] + shape[len(shape) - after :] if len(shape) >= len(axes) else shape
         if len(axes) != len(shape):
             return f"{name} has shape {shape}, not ({', '.join(axes)})"
         pairs += [(name, axis, size) for axis, size in zip(axes, shape, strict=True)]
@@ -115,19 +108,25 @@ def matches(shapes: dict[str, tuple[tuple[str, ...], tuple[int, ...]]], *, leadi
     return ""
 
 
+def readings(axes: tuple[str, ...], module: str) -> list[tuple[str, ...]]:
+    """Return the ways to read a comment: one example of a family's inputs is the batch without its leading axis B."""
+    if not module.startswith(("tertia.models.", "tertia.tasks.")):
+        return [axes]
+    return [axes, axes[1:]] if axes[:1] == ("B",) else [axes, ("B", *axes)]
+
+
 def check(instance: object) -> None:
     """Raise ShapeError unless every array of a dataclass instance has the shape written on its field."""
     kind = type(instance)
     written = fields_of_module(kind.__module__).get(kind.__name__, {})
-    shapes = {}
+    ways: list[dict] = [{}, {}]
     for name, axes in written.items():
         value = getattr(instance, name)
         if axes is not None and hasattr(value, "shape"):
-            shapes[name] = (axes, tuple(value.shape))
-    # A batch of a family's inputs is the same type with a leading axis.
-    choices = (0, 1) if kind.__module__.startswith(("tertia.models.", "tertia.tasks.")) else (0,)
-    complaints = [matches(shapes, leading=leading) for leading in choices]
-    if shapes and all(complaints):
+            for way, reading in zip(ways, readings(axes, kind.__module__), strict=False):
+                way[name] = (reading, tuple(value.shape))
+    complaints = [matches(way) for way in ways if way]
+    if complaints and all(complaints):
         raise ShapeError(f"{kind.__name__}: {complaints[0]}")
 
 

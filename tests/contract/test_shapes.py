@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from tertia.models.distmap.inputs import Inputs
 from tertia.nn.encoded import Encoded
 from tertia.structure.chain import Atoms
 from tests.contract.shape_checker import ShapeError, array_fields, matches, parse_shape
@@ -45,6 +46,15 @@ def test_the_checker_sees_numpy_columns() -> None:
         Atoms(**columns)
 
 
+def test_one_example_of_a_family_is_its_batch_without_the_leading_axis() -> None:
+    columns = {"letter": torch.ones(2, 5), "coord": torch.zeros(2, 5, 3), "level": torch.tensor(1)}
+    columns |= {name: torch.ones(2, 5) for name in ("position", "chain", "seen")}
+    Inputs(**columns)
+    Inputs(**{name: value[None] for name, value in columns.items()})
+    with pytest.raises(ShapeError):
+        Inputs(**{**columns, "letter": torch.ones(1, 2, 5)})
+
+
 def test_shapes_are_read_from_comments() -> None:
     source = """
 @dataclass(frozen=True)
@@ -60,21 +70,21 @@ class Plain:
 
 
 @pytest.mark.parametrize(
-    ("axes", "shape", "leading", "agrees"),
+    ("axes", "shape", "agrees"),
     [
-        ("L, 3", (7, 3), 0, True),
-        ("L, 3", (7, 4), 0, False),
-        ("L, 3", (2, 7, 3), 1, True),
-        ("L, L", (7, 8), 0, False),
-        ("…, C", (2, 7, 7, 16), 0, True),
-        ("B, …, C", (2, 7, 7, 16), 0, True),
-        ("L, 2 * L", (4, 8), 0, True),
-        ("L, 2 * L", (4, 9), 0, False),
-        ("L,", (), 0, False),
+        ("L, 3", (7, 3), True),
+        ("L, 3", (7, 4), False),
+        ("L, 3", (2, 7, 3), False),
+        ("L, L", (7, 8), False),
+        ("…, C", (2, 7, 7, 16), True),
+        ("B, …, C", (2, 7, 7, 16), True),
+        ("L, 2 * L", (4, 8), True),
+        ("L, 2 * L", (4, 9), False),
+        ("L,", (), False),
     ],
 )
-def test_a_shape_agrees_with_its_axes(axes: str, shape: tuple[int, ...], leading: int, agrees: bool) -> None:
-    complaint = matches({"field": (parse_shape(axes), shape)}, leading=leading)
+def test_a_shape_agrees_with_its_axes(axes: str, shape: tuple[int, ...], agrees: bool) -> None:
+    complaint = matches({"field": (parse_shape(axes), shape)})
     assert (complaint == "") is agrees
 
 
