@@ -1,0 +1,268 @@
+"""From columns to protein chains: heavy atoms, one conformer, parents, register; every step leaves its line in the report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from tertia.residues import LETTER_OF_NAME, NAME_OF_LETTER, UNKNOWN
+from tertia.structure.chain import Atoms, Chain
+from tertia.structure.conformers import choose_conformers, repeated_names
+from tertia.structure.parents import LETTER_OF_COMPONENT
+from tertia.structure.read_columns import Columns, Header
+from tertia.structure.register import Register, register_by_numbers, register_by_sequence
+from tertia.structure.report import Change, ChainReport, change
+
+SAME_PLACE = 2.0
+"""CA-CA distance in Angstrom below which two residues of one number are alternatives, not neighbours."""
+
+_WATERS = frozenset({b"HOH", b"DOD", b"WAT", b"H2O", b"TIP", b"SOL"})
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where the chains of one file come from."""
+
+    file: str
+    entry: str
+    frame: str
+
+
+def protein_chains(columns: Columns, header: Header, origin: Provenance) -> tuple[list[tuple[Chain, ChainReport]], list[str]]:
+    """Return the protein chains with their reports, and notes on everything else in the file."""
+    tidy = _Tidy(columns)
+    chain_of_residue = columns.chain.tolist()
+    letter_of = _letters(columns, header)
+    found, notes, used = [], [], np.zeros(len(chain_of_residue), dtype=bool)
+    for name in dict.fromkeys(chain_of_residue):
+        residues = _polymer_residues(columns, name, letter_of)
+        if len(residues):
+            used[residues] = True
+            residues, changes = tidy.one_residue_a_place(residues, letter_of)
+            result = _build(tidy, residues, name, letter_of, header, origin, changes)
+            if result is None:
+                notes.append(f"chain {_chain_id(name)}: no atom with finite coordinates is left, the chain was not read")
+            else:
+                found.append(result)
+    return found, notes + tidy.notes + _other_molecules(columns, used, chain_of_residue)
+
+
+def _letters(columns: Columns, header: Header) -> dict[bytes, str]:
+    """Return the letter of every residue name that is an amino acid."""
+    letters = {}
+    for name in set(columns.residue_name.tolist()):
+        text = name.decode("latin1")
+        letter = LETTER_OF_COMPONENT.get(text)
+        if letter is None and text in header.parents:
+            letter = LETTER_OF_NAME.get(header.parents[text])
+        if letter is not None:
+            letters[name] = letter
+    return letters
+
+
+def _polymer_residues(columns: Columns, chain: bytes, letter_of: Mapping[bytes, str]) -> np.ndarray:
+    """Return the residues of the protein part of one chain, none where it is no protein."""
+    here = columns.chain == chain
+    residues = np.flatnonzero(here & columns.polymer)
+    if not len(residues):  # a lone residue is no polymer to the parser; ligands named as amino acids are HETATM
+        residues = np.flatnonzero(here & ~columns.hetero)
+    names = columns.residue_name[residues].tolist()
+    n_amino = sum(name in letter_of for name in names)
+    return residues if n_amino and 2 * n_amino >= len(names) else residues[:0]
+
+
+class _Tidy:
+    """The atoms that stay after hydrogens, atoms without a place, alternatives and repetitions are out."""
+
+    def __init__(self, columns: Columns) -> None:
+        self.columns = columns
+        self.notes: list[str] = []
+        element = columns.element
+        self.is_hydrogen = (element == b"H") | (element == b"D")
+        self.is_placed = np.isfinite(columns.coord).all(axis=1)
+        self.kept = self.is_placed & ~self.is_hydrogen
+        sizes = np.diff(columns.first_atom)
+        self.residue_of_atom = np.repeat(np.arange(len(sizes)), sizes)
+        self.chosen: dict[int, tuple[str, str]] = {}
+        if columns.altloc.any():
+            self._choose()
+        self.alpha = np.full((len(sizes), 3), np.nan)
+        central = np.flatnonzero((columns.name == b"CA") & (element == b"C") & self.kept)
+        self.alpha[self.residue_of_atom[central]] = columns.coord[central]
+
+    def _choose(self) -> None:
+        columns, rows = self.columns, np.flatnonzero(self.kept)
+        bounds = np.searchsorted(rows, columns.first_atom)
+        kept, self.chosen = choose_conformers(columns.altloc[rows], columns.name[rows], columns.occupancy[rows], bounds)
+        self.kept[rows[~kept]] = False
+
+    def one_residue_a_place(self, residues: np.ndarray, letter_of: Mapping[bytes, str]) -> tuple[np.ndarray, list[Change]]:
+        """Resolve microheterogeneity: of several residues at one place keep that of the highest occupancy."""
+        c = self.columns
+        same = (np.diff(c.number[residues]) == 0) & (np.diff(c.insertion[residues]) == 0)
+        if not same.any():
+            return residues, []
+        groups: list[list[int]] = [[int(residues[0])]]
+        for k, joined in enumerate(same.tolist(), start=1):
+            here = int(residues[k])
+            if joined and self._alternative(groups[-1][0], here):
+                groups[-1].append(here)
+            else:
+                groups.append([here])
+        changes = []
+        best = [max(group, key=lambda r: round(self._occupancy(r), 4)) for group in groups]
+        for group, winner in zip(groups, best, strict=True):
+            if len(group) > 1:
+                names = [c.residue_name[r].decode("latin1") for r in group]
+                changes.append(change("microheterogeneity", self.id_of(winner), ",".join(names), names[group.index(winner)]))
+        return np.array(best), changes
+
+    def _alternative(self, first: int, second: int) -> bool:
+        c = self.columns
+        coded = c.altloc[c.first_atom[second] : c.first_atom[second + 1]].any()
+        return bool(coded) or bool(np.linalg.norm(self.alpha[first] - self.alpha[second]) < SAME_PLACE)
+
+    def _occupancy(self, residue: int) -> float:
+        rows = slice(self.columns.first_atom[residue], self.columns.first_atom[residue + 1])
+        kept = self.kept[rows]
+        return float(self.columns.occupancy[rows][kept].mean()) if kept.any() else -1.0
+
+    def id_of(self, residue: int) -> str:
+        """Author number and insertion code."""
+        return f"{self.columns.number[residue]}{chr(self.columns.insertion[residue]).strip()}"
+
+
+def _build(tidy: _Tidy, residues: np.ndarray, name: bytes, letter_of: Mapping[bytes, str], header: Header,
+           origin: Provenance, changes: list[Change]) -> tuple[Chain, ChainReport] | None:  # fmt: skip
+    c = tidy.columns
+    in_chain = np.zeros(len(c.number), dtype=bool)
+    in_chain[residues] = True
+    all_rows = np.flatnonzero(in_chain[tidy.residue_of_atom])
+    rows = all_rows[tidy.kept[all_rows]]
+    occupied = np.zeros(len(c.number), dtype=bool)
+    occupied[tidy.residue_of_atom[rows]] = True
+    changes += _atom_changes(tidy, all_rows, residues, occupied)
+    residues = residues[occupied[residues]]
+    if not len(residues):
+        return None
+    names = c.residue_name[residues].tolist()
+    insertions = c.insertion[residues]
+    ids = [str(number) for number in c.number[residues].tolist()]
+    if (insertions != 32).any():
+        ids = [number + chr(code).strip() for number, code in zip(ids, insertions.tolist(), strict=True)]
+    observed = "".join([letter_of.get(residue, UNKNOWN) for residue in names])
+    changes += _name_changes(names, observed, ids)
+    register = _register(tidy, residues, observed, ids, header, name.decode("latin1"), changes)
+    rank = np.empty(len(c.number), dtype=np.int32)
+    rank[residues] = register.position
+    atoms = _atoms(c, rows, rank[tidy.residue_of_atom[rows]], ids, register.position, changes)
+    chain = _chain(atoms, register, ids, name, header, origin, changes)
+    report = ChainReport(origin.file, origin.entry, chain.id, chain.sequence, len(chain), len(residues), register.gaps,
+                         tuple(changes), chain.meta)  # fmt: skip
+    return chain, report
+
+
+def _chain(atoms: Atoms, register: Register, ids: list[str], name: bytes, header: Header, origin: Provenance,
+           changes: list[Change]) -> Chain:  # fmt: skip
+    residue_id = [""] * len(register.sequence)
+    for position, residue in zip(register.position.tolist(), ids, strict=True):
+        residue_id[position] = residue
+    if not name.strip():
+        changes.append(change("blank_chain_name", "", "", _chain_id(name)))
+    meta = {"method": header.method, "resolution": header.resolution, "plddt": header.plddt, "format": header.format}
+    return Chain(origin.entry, _chain_id(name), register.sequence, tuple(residue_id), register.label_number, atoms,
+                 origin.frame, meta)  # fmt: skip
+
+
+def _chain_id(name: bytes) -> str:
+    return name.decode("latin1").strip() or "_"
+
+
+def _atom_changes(tidy: _Tidy, rows: np.ndarray, residues: np.ndarray, occupied: np.ndarray) -> list[Change]:
+    changes = []
+    n_hydrogens = int(tidy.is_hydrogen[rows].sum())
+    if n_hydrogens:
+        changes.append(change("hydrogens_dropped", "", str(n_hydrogens), "0"))
+    for row in rows[~tidy.is_placed[rows]].tolist():
+        atom = tidy.columns.name[row].decode("latin1")
+        changes.append(change("atom_refused", tidy.id_of(tidy.residue_of_atom[row]), f"{atom}: not a finite coordinate", ""))
+    for residue in residues[~occupied[residues]].tolist():
+        changes.append(change("residue_without_atoms", tidy.id_of(residue), "no heavy atom with coordinates", "missing"))
+    if tidy.chosen:
+        for residue in residues.tolist():
+            if residue in tidy.chosen:
+                changes.append(change("altloc", tidy.id_of(residue), *tidy.chosen[residue]))
+    return changes
+
+
+def _name_changes(names: list[bytes], observed: str, ids: list[str]) -> list[Change]:
+    changes = []
+    for name, letter, where in zip(names, observed, ids, strict=True):
+        text = name.decode("latin1")
+        if text not in LETTER_OF_NAME:
+            kind = "unknown_residue" if letter == UNKNOWN else "modified_residue"
+            changes.append(change(kind, where, text, NAME_OF_LETTER.get(letter, UNKNOWN)))
+    return changes
+
+
+def _register(tidy: _Tidy, residues: np.ndarray, observed: str, ids: list[str], header: Header, chain: str,
+              changes: list[Change]) -> Register:  # fmt: skip
+    alpha = tidy.alpha[residues]
+    full = header.sequences.get(chain)
+    label = tidy.columns.label[residues] if tidy.columns.label is not None else None
+    in_order = label is not None and label[0] >= 1 and bool((np.diff(label) > 0).all())
+    if full and in_order and label[-1] <= len(full):
+        letters = "".join([LETTER_OF_COMPONENT.get(name) or _own_parent(header, name) for name in full])
+        for at, letter, where in zip((label - 1).tolist(), observed, ids, strict=True):
+            if letters[at] != letter:
+                changes.append(change("sequence_conflict", where, letters[at], letter))
+        return register_by_sequence(letters, observed, label, alpha, ids)
+    if full:
+        changes.append(change("sequence_refused", "", f"full sequence of {len(full)} residues", "author numbers"))
+    if in_order:
+        return register_by_numbers(observed, label, alpha, ids, is_label=True)
+    return register_by_numbers(observed, tidy.columns.number[residues].astype(np.int64), alpha, ids, is_label=False)
+
+
+def _own_parent(header: Header, name: str) -> str:
+    return LETTER_OF_NAME.get(header.parents.get(name, ""), UNKNOWN)
+
+
+def _atoms(c: Columns, rows: np.ndarray, residue_of_atom: np.ndarray, ids: list[str], position: np.ndarray,
+           changes: list[Change]) -> Atoms:  # fmt: skip
+    again = repeated_names(c.name[rows], residue_of_atom)
+    if len(again):
+        for row in again.tolist():
+            residue = ids[int(np.searchsorted(position, residue_of_atom[row]))]
+            changes.append(change("repeated_atom", residue, c.name[rows[row]].decode("latin1"), "first kept"))
+        rows, residue_of_atom = np.delete(rows, again), np.delete(residue_of_atom, again)
+    return Atoms(
+        name=c.name[rows].astype("U4"),
+        element=c.element[rows].astype("U2"),
+        coord=c.coord[rows].astype(np.float32),
+        residue_of_atom=residue_of_atom,
+        occupancy=c.occupancy[rows],
+        b_factor=c.b_factor[rows],
+    )
+
+
+def _other_molecules(columns: Columns, used: np.ndarray, chains: list[bytes]) -> list[str]:
+    """Count what is no protein: waters, ligands and ions by name, other polymers by chain."""
+    notes = []
+    others = np.flatnonzero(~used)
+    if not len(others):
+        return notes
+    polymer = columns.polymer[others]
+    waters_and_ligands = Counter(columns.residue_name[others[~polymer]].tolist())
+    n_waters = sum(waters_and_ligands.pop(name, 0) for name in _WATERS)
+    if n_waters:
+        notes.append(f"{n_waters} waters set apart")
+    if waters_and_ligands:
+        listed = ", ".join(f"{name.decode('latin1')} {n}" for name, n in sorted(waters_and_ligands.items()))
+        notes.append(f"ligands and ions set apart: {listed}")
+    for name, n in Counter([chains[residue] for residue in others[polymer].tolist()]).items():
+        notes.append(f"chain {_chain_id(name)}: {n} residues of a polymer that is no protein set apart")
+    return notes
