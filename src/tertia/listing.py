@@ -18,7 +18,7 @@ def listing(kind: str = "") -> dict[str, dict[str, str]]:
     InputError: when `kind` is none of KINDS.
     """
     if kind and kind not in KINDS:
-        raise InputError("tertia ls", kind, found="is nothing that can be listed", allowed=", ".join(KINDS))
+        raise InputError("tertia ls", found=f"'{kind}' cannot be listed", allowed=", ".join(KINDS))
     makers = {"families": families, "tasks": tasks, "recipes": recipes, "models": models}
     return {name: make() for name, make in makers.items() if kind in ("", name)}
 
