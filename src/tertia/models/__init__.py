@@ -1,1 +1,5 @@
+"""The model families, by name."""
 
+from tertia.models.distmap import Distmap
+
+FAMILIES = {"distmap": Distmap}

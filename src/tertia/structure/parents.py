@@ -138,4 +138,4 @@ _NAMES_OF_LETTER = {
 LETTER_OF_COMPONENT: dict[str, str] = LETTER_OF_NAME | {
     name: letter for letter, names in _NAMES_OF_LETTER.items() for name in names.split()
 }
-"""Three-letter (or longer) component name -> letter of its parent, the 20 standard ones included; 2,407 entries."""
+"""Three-letter (or longer) component name -> letter of its parent, the 20 standard ones included."""

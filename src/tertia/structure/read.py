@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
@@ -39,7 +39,9 @@ def read_structure(source: Source | str | os.PathLike, *, model: int = 1, assemb
     frame = f"{source.name}#{model}" + (f"/{assembly}" if assembly else "")
     built, notes = protein_chains(columns, header, Provenance(source.name, source.entry, frame))
     if not built:
-        raise InputError(source.name, found="no protein chain with coordinates" + "".join(f"; {note}" for note in notes))
+        raise InputError(
+            source.name, found="no protein chain with coordinates" + "".join(f"; {note}" for note in notes)
+        )
     if header.n_models > 1:
         notes.insert(0, f"model {model} of {header.n_models} was read")
     report = IntakeReport(source.name, source.entry, tuple(report for _, report in built), (*header.notes, *notes))
@@ -48,7 +50,7 @@ def read_structure(source: Source | str | os.PathLike, *, model: int = 1, assemb
 
 def read_inputs(inputs: Sequence[str], *, model: int = 1, assembly: str | None = None, jobs: int = 1,
                 max_bytes: int = MAX_BYTES, progress: Callable[[str], None] | None = None,
-                ) -> Iterator[Structure | InputError]:  # fmt: skip
+                skip: Collection[str] | None = None) -> Iterator[Structure | InputError]:  # fmt: skip
     """Read many inputs; a bad one yields its InputError in its place and the run goes on.
 
     Parameters
@@ -57,8 +59,11 @@ def read_inputs(inputs: Sequence[str], *, model: int = 1, assembly: str | None =
     jobs: worker processes; the order of the results is that of the inputs all the same.
     max_bytes: largest file after unpacking.
     progress: called with the name of each file as its result is handed out.
+    skip: names of files that are not read (again); when given, a file that is named twice is read once.
     """
     sources = open_sources(inputs, max_bytes=max_bytes)
+    if skip is not None:
+        sources = _unread(sources, set(skip))
     results = _serial(sources, model, assembly) if jobs <= 1 else _parallel(sources, model, assembly, jobs)
     for name, result in results:
         if progress is not None:
@@ -66,7 +71,16 @@ def read_inputs(inputs: Sequence[str], *, model: int = 1, assembly: str | None =
         yield result
 
 
-def _serial(sources: Iterator[Source], model: int, assembly: str | None) -> Iterator[tuple[str, Structure | InputError]]:
+def _unread(sources: Iterator[Source], done: set[str]) -> Iterator[Source]:
+    for source in sources:
+        if source.name not in done:
+            done.add(source.name)
+            yield source
+
+
+def _serial(
+    sources: Iterator[Source], model: int, assembly: str | None
+) -> Iterator[tuple[str, Structure | InputError]]:
     for source in sources:
         yield source.name, _try(source, model, assembly)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import gemmi
@@ -60,7 +61,9 @@ def parse(content: bytes, where: str, *, model: int, assembly: str | None) -> tu
     structure, block, notes = _READERS[kind](content, where)
     n_models = len(structure)
     if not n_models or not any(len(chain) for chain in structure[0]):
-        raise InputError(where, found="no atom coordinates", allowed="a structure with ATOM records or an _atom_site table")
+        raise InputError(
+            where, found="no atom coordinates", allowed="a structure with ATOM records or an _atom_site table"
+        )
     if not 1 <= model <= n_models:
         raise InputError(where, found=f"model {model} is absent", allowed=f"1 to {n_models}")
     for other in reversed(range(n_models)):
@@ -92,12 +95,20 @@ def detect(content: bytes, where: str) -> str:
     if head[0] & 0xF0 == 0x80 and any(key in head for key in (b"encoder", b"version", b"dataBlocks")):
         return "bcif"
     if b"\0" in head:
-        raise InputError(where, found="binary data that are no BinaryCIF", allowed="PDB, mmCIF, BinaryCIF; gz or xz or not")
-    if re.search(rb"^data_", head, re.MULTILINE) or re.search(rb"^data_\S*\s", content, re.MULTILINE):
+        raise InputError(
+            where, found="binary data that are no BinaryCIF", allowed="PDB, mmCIF, BinaryCIF; gz or xz or not"
+        )
+    if _begins_a_line(content, b"ATOM  ", b"HETATM"):
+        # An mmCIF table has such lines too, but only behind the line that opens its data block.
+        return "mmcif" if _begins_a_line(head, b"data_") and _begins_a_line(content, b"_atom_site.") else "pdb"
+    if _begins_a_line(content, b"data_", b"DATA_"):
         return "mmcif"
-    if content.startswith((b"ATOM  ", b"HETATM")) or re.search(rb"^(?:ATOM  |HETATM)", content, re.MULTILINE):
-        return "pdb"
     raise InputError(where, found="neither ATOM records nor a data block", allowed="PDB, mmCIF or BinaryCIF")
+
+
+def _begins_a_line(content: bytes, *words: bytes) -> bool:
+    # Plain searches: a regular expression with "^" looks at every line and costs more than the parser.
+    return any(content.startswith(word) or b"\n" + word in content for word in words)
 
 
 def _read_pdb(content: bytes, where: str):
@@ -141,7 +152,9 @@ def _read_mmcif(content: bytes, where: str):
         document = gemmi.cif.read_string(content)
         blocks = [block for block in document if block.find_loop("_atom_site.Cartn_x")]
         if not blocks:
-            raise InputError(where, found="no _atom_site table", allowed="a coordinate file, not reflections or a dictionary")
+            raise InputError(
+                where, found="no _atom_site table", allowed="a coordinate file, not reflections or a dictionary"
+            )
         return gemmi.make_structure_from_block(blocks[0]), blocks[0], _ignored_blocks(blocks)
     except (RuntimeError, ValueError, IndexError) as error:
         raise InputError(where, found=f"damaged mmCIF file ({_first_line(error)})") from error
@@ -160,7 +173,9 @@ def _read_bcif(content: bytes, where: str):
     except InputError as error:
         raise InputError(where, found=error.found, allowed=error.allowed) from error
     except Exception as error:  # damaged binary data fail in many ways inside the decoder
-        raise InputError(where, found=f"damaged BinaryCIF file ({type(error).__name__}: {_first_line(error)})") from error
+        raise InputError(
+            where, found=f"damaged BinaryCIF file ({type(error).__name__}: {_first_line(error)})"
+        ) from error
 
 
 _READERS = {"pdb": _read_pdb, "mmcif": _read_mmcif, "bcif": _read_bcif}
@@ -172,14 +187,29 @@ def _first_line(error: BaseException) -> str:
 
 # ---------------------------------------------------------------- header
 def _sequences(structure: gemmi.Structure) -> dict[str, tuple[str, ...]]:
-    full = {sub: entity.full_sequence for entity in structure.entities if entity.full_sequence for sub in entity.subchains}
+    full = {
+        sub: entity.full_sequence for entity in structure.entities if entity.full_sequence for sub in entity.subchains
+    }
     out = {}
-    for chain in structure[0]:
-        for residue in chain:
-            if residue.subchain in full and residue.entity_type == gemmi.EntityType.Polymer:
-                out[chain.name] = tuple(gemmi.Entity.first_mon(name) for name in full[residue.subchain])
-                break
+    for chain in structure[0] if full else ():
+        subchain = next((part.subchain_id() for part in chain.subchains() if part.subchain_id() in full), None)
+        if subchain is not None:
+            out[chain.name] = tuple([name.partition(",")[0] for name in full[subchain]])
     return out
+
+
+def align(full: Sequence[str], observed: Sequence[str]) -> np.ndarray | None:
+    """Return the 1-based place in `full` of each observed residue name, (n,) int64; None where they do not fit."""
+    result = gemmi.align_string_sequences(list(full), list(observed), [])
+    places, at = [], 0
+    for count, operation in re.findall(r"(\d+)([MID])", result.cigar_str()):
+        if operation == "M":
+            places += range(at + 1, at + 1 + int(count))
+        elif operation == "D":
+            return None  # an observed residue that the sequence has no place for
+        at += int(count)
+    same = sum(full[place - 1] == name for place, name in zip(places, observed, strict=False))
+    return np.array(places) if len(places) == len(observed) and same >= 0.9 * len(observed) else None
 
 
 def _method(structure: gemmi.Structure, block) -> str:
@@ -188,7 +218,9 @@ def _method(structure: gemmi.Structure, block) -> str:
     return "; ".join(experiment.method for experiment in structure.meta.experiments if experiment.method)
 
 
-_PREDICTED_TITLE = re.compile(r"\b(ALPHAFOLD|ESMFOLD|COLABFOLD|OPENFOLD|ROSETTAFOLD|OMEGAFOLD)\b.*\b(PREDICTION|MODEL)", re.I)
+_PREDICTED_TITLE = re.compile(
+    r"\b(ALPHAFOLD|ESMFOLD|COLABFOLD|OPENFOLD|ROSETTAFOLD|OMEGAFOLD)\b.*\b(PREDICTION|MODEL)", re.I
+)
 
 
 def _holds_plddt(structure: gemmi.Structure, block) -> bool:
@@ -213,24 +245,25 @@ def _holds_plddt(structure: gemmi.Structure, block) -> bool:
 def _assemble(structure: gemmi.Structure, assembly: str, where: str) -> None:
     names = [known.name for known in structure.assemblies]
     if assembly not in names:
-        raise InputError(where, found=f"assembly '{assembly}' is absent", allowed=", ".join(names) or "the file lists none")
+        raise InputError(
+            where, found=f"assembly '{assembly}' is absent", allowed=", ".join(names) or "the file lists none"
+        )
     structure.transform_to_assembly(assembly, gemmi.HowToNameCopiedChain.AddNumber)
 
 
 # ---------------------------------------------------------------- columns
 def _columns(structure: gemmi.Structure) -> Columns:
     flat = gemmi.FlatStructure(structure)
-    residues = [residue for chain in structure[0] for residue in chain]
-    sizes = np.array([len(residue) for residue in residues])
+    sizes = [len(residue) for chain in structure[0] for residue in chain]
     first = np.concatenate([[0], np.cumsum(sizes)])
-    start = first[:-1][sizes > 0]
+    start = first[:-1][np.diff(first) > 0]
     label = None
     if any(entity.full_sequence for entity in structure.entities) or structure.input_format != gemmi.CoorFormat.Pdb:
-        labels = [residue.label_seq for residue in residues]
-        label = np.array([-1 if value is None else value for value in labels], dtype=np.int64)[sizes > 0]
+        labels = [residue.label_seq or -1 for chain in structure[0] for residue in chain]
+        label = np.array(labels, dtype=np.int64)[np.diff(first) > 0]
     return Columns(
         name=_text(flat.atom_names),
-        element=np.char.upper(flat.element_names),
+        element=(flat.element_names.view(np.uint8) & 0xDF).view("S2"),  # clearing this bit makes capitals
         altloc=flat.altlocs,
         coord=flat.pos,
         occupancy=flat.occ,

@@ -27,7 +27,9 @@ class Register:
     gaps: tuple[Gap, ...]
 
 
-def register_by_sequence(full: str, observed: str, label: np.ndarray, alpha: np.ndarray, ids: Sequence[str]) -> Register:
+def register_by_sequence(
+    full: str, observed: str, label: np.ndarray, alpha: np.ndarray, ids: Sequence[str]
+) -> Register:
     """Lay the observed residues on a known full sequence; at observed positions the coordinates decide the letter.
 
     Parameters
@@ -47,7 +49,9 @@ def register_by_sequence(full: str, observed: str, label: np.ndarray, alpha: np.
     return Register("".join(letters), position, numbers, tuple(sorted(gaps, key=lambda gap: gap.start)))
 
 
-def register_by_numbers(observed: str, number: np.ndarray, alpha: np.ndarray, ids: Sequence[str], *, is_label: bool) -> Register:
+def register_by_numbers(
+    observed: str, number: np.ndarray, alpha: np.ndarray, ids: Sequence[str], *, is_label: bool
+) -> Register:
     """Find missing residues from jumps of the residue numbers, where no full sequence is known.
 
     Unknown residues (X) are inserted only where the numbers jump, no peptide bond joins the two sides, and the jump is
@@ -84,7 +88,9 @@ def _sequence_gaps(position: np.ndarray, length: int, ids: Sequence[str]) -> lis
     bounds = np.concatenate([[-1], position, [length]])
     missing = np.diff(bounds) - 1
     named = ["", *ids, ""]
-    return [Gap(int(bounds[k]) + 1, int(missing[k]), named[k], named[k + 1], "sequence") for k in np.flatnonzero(missing)]
+    return [
+        Gap(int(bounds[k]) + 1, int(missing[k]), named[k], named[k + 1], "sequence") for k in np.flatnonzero(missing)
+    ]
 
 
 def _breaks(position: np.ndarray, alpha: np.ndarray, ids: Sequence[str]) -> list[Gap]:

@@ -36,7 +36,7 @@ class ChainReport:
     chain: str
     sequence: str
     n_residues: int  # length of the sequence, missing residues included
-    n_with_coordinates: int  # residues with at least one heavy atom
+    n_with_coordinates: int  # residues with a C-alpha
     gaps: tuple[Gap, ...] = ()
     changes: tuple[Change, ...] = ()
     meta: Mapping[str, object] = field(default_factory=dict)

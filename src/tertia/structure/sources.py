@@ -184,7 +184,9 @@ def decompress(packed: bytes, name: str, *, max_bytes: int = MAX_BYTES) -> bytes
         if packed[:6] == _XZ:
             return _unpack(packed, name, max_bytes, lambda: lzma.LZMADecompressor(memlimit=max_bytes))
     except (zlib.error, lzma.LZMAError, MemoryError) as error:
-        raise InputError(name, found=f"damaged compression ({error})", hint="download or pack the file again") from error
+        raise InputError(
+            name, found=f"damaged compression ({error})", hint="download or pack the file again"
+        ) from error
     if len(packed) > max_bytes:
         raise _too_large(name, max_bytes)
     return packed
@@ -214,5 +216,3 @@ def _too_large(name: str, max_bytes: int) -> InputError:
 
 def _failed(name: str, found: str, max_bytes: int) -> Source:
     return Source(name, InputError(name, found=found, hint=_NOT_A_PATTERN_HINT), max_bytes=max_bytes)
-
-

@@ -1,0 +1,90 @@
+"""`Distmap`: the hyper-parameters of the family and the five methods that the rest of tertia calls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+import torch
+
+from tertia.models.distmap import objective
+from tertia.models.distmap.corrupt import Target, add_noise, crop, draw_starts
+from tertia.models.distmap.inputs import Inputs, inputs_of_chain, sigma_levels
+from tertia.models.distmap.network import PaperNetwork, TertiaNetwork
+from tertia.models.family import Loss
+from tertia.structure.chain import Chain
+
+FORCES = {"tertia": objective.force, "paper": objective.paper_force, "released": objective.released_force}
+
+
+@dataclass(frozen=True)
+class Distmap:
+    """Hyper-parameters of a distance-map model.
+
+    `mode` "paper" is Guo et al. as published (eq. 4 and 5), "released" the same network trained as their code does,
+    "tertia" the improved default.
+    """
+
+    name: ClassVar[str] = "distmap"
+
+    mode: str = "tertia"
+    width: int = 64
+    bottleneck: int = 32
+    n_blocks: int = 16
+    dilations: tuple[int, ...] = (1, 2, 4, 8)  # cycled over the blocks
+    n_levels: int = 32
+    largest_sigma: float = 10.0  # Angstrom
+    smallest_sigma: float = 0.01  # Angstrom
+    embed_level: int = 19  # index of the noise level that embeddings are taken at
+    crop: int = 32
+    late_crop: int = 64  # width of the crops in the last `late_share` of the training
+    late_share: float = 0.1
+    diagonal_share: float = 0.5  # crops whose rows are their columns
+    near_share: float = 0.25  # crops whose rows and columns start at most 16 apart; the rest is uniform
+
+    @property
+    def sigmas(self) -> torch.Tensor:
+        """(K,) noise levels in Angstrom, largest first."""
+        return sigma_levels(self.n_levels, self.largest_sigma, self.smallest_sigma)
+
+    def featurise(self, chain: Chain) -> Inputs:
+        """Return the whole chain at the level of embedding, without the batch axis."""
+        return inputs_of_chain(chain, self.embed_level)
+
+    def cost(self, n_residues: int) -> float:
+        """Return the number of residue pairs."""
+        return float(n_residues) ** 2
+
+    def network(self) -> torch.nn.Module:
+        """Build the network with fresh weights."""
+        kind = TertiaNetwork if self.mode == "tertia" else PaperNetwork
+        dilations = tuple(self.dilations[k % len(self.dilations)] for k in range(self.n_blocks))
+        return kind(self.width, self.bottleneck, dilations, self.sigmas)
+
+    def corrupt(
+        self, inputs: Inputs, generator: np.random.Generator, *, progress: float = 0.0
+    ) -> tuple[Inputs, Target]:
+        """Draw a noise level and a crop with at least one residue in sight, and perturb its coordinates."""
+        width = self.late_crop if progress >= 1.0 - self.late_share else self.crop
+        level = int(generator.integers(self.n_levels))
+        length = inputs.letter.shape[-1]
+        for _ in range(16):  # a crop may fall into a gap; chains without any coordinates never get here
+            starts = draw_starts(length, width, generator, diagonal=self.diagonal_share, near=self.near_share)
+            cut = crop(inputs, starts, width)
+            if cut.seen.any(-1).all():
+                break
+        cut = replace(cut, level=torch.tensor(level))
+        return add_noise(cut, float(self.sigmas[level]), generator)
+
+    def force(self, network: torch.nn.Module, noisy: Inputs) -> torch.Tensor:
+        """Return sigma G, (B, 2, L, 3): the predicted score in units of 1/sigma, on row and column residues."""
+        return FORCES[self.mode](network(noisy), noisy)
+
+    def loss(self, network: torch.nn.Module, noisy: Inputs, target: Target) -> Loss:
+        """Score a padded batch; `value` is eq. 5 in the paper's modes, the normalised error in ours."""
+        error = objective.squared_error(self.force(network, noisy), target.noise)
+        weight = objective.residue_weight(noisy, once=self.mode == "paper")
+        per_example = objective.normalised(error, weight)
+        value = per_example.mean() if self.mode == "tertia" else objective.equation_5(error, weight).mean()
+        return Loss(value=value, per_example=per_example.detach(), group=noisy.level)

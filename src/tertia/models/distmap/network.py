@@ -1,0 +1,170 @@
+"""The distance-map network: a stem on pair channels, dilated residual blocks, one head; two modes on one frame.
+
+`paper` is the network of Guo et al. (channels as in their released code); `tertia` keeps the idea and changes what the
+specification found wanting: position-wise layer norm instead of batch norm (no running statistics, no dependence on
+size or batch), noise level through a smooth embedding, scaled blocks, narrow activations, unit-vector outputs.
+Maps are kept in channels-last memory, (B, C, R, S) by shape.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+from tertia.models.distmap import inputs as channels
+from tertia.models.distmap.inputs import Inputs
+from tertia.nn.conv2d import ConditionalBatchNorm, outer_sum_conv, pointwise
+
+
+class PaperStem(nn.Module):
+    """3x3 convolution over 149 channels: column residue (44), row residue (44), distance (61).
+
+    `materialise=False` convolves the residue channels in one dimension and adds rows and columns: the same numbers
+    (the kernel is summed over the other axis), without 88 of the 149 maps.
+    """
+
+    def __init__(self, width: int, *, materialise: bool = False) -> None:
+        super().__init__()
+        n_residue = channels.N_PAPER_RESIDUE
+        self.conv = nn.Conv2d(2 * n_residue + len(channels.PAPER_ANCHORS), width, 3, padding=1)
+        self.materialise = materialise
+
+    def forward(self, inputs: Inputs, sigma: torch.Tensor) -> torch.Tensor:
+        """Return (B, width, R, S)."""
+        with torch.no_grad():
+            mask = channels.pair_mask(inputs)[..., None]
+            encoded = channels.distance_encoding(channels.distances(inputs)) * mask  # (B, R, S, 61)
+            rows, columns = channels.paper_residue_channels(inputs).unbind(1)  # (B, L, 44)
+        if not self.materialise:
+            return outer_sum_conv(self.conv, columns, rows, encoded)
+        shape = (*encoded.shape[:3], rows.shape[-1])
+        tiled = [columns[:, None].expand(shape), rows[:, :, None].expand(shape), encoded]
+        return self.conv(torch.cat(tiled, dim=-1).permute(0, 3, 1, 2))
+
+
+class PaperBlock(nn.Module):
+    """Full pre-activation bottleneck: (norm, ELU, conv) three times, plus identity."""
+
+    def __init__(self, width: int, bottleneck: int, dilation: int, n_levels: int) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(ConditionalBatchNorm(c, n_levels) for c in (width, bottleneck, bottleneck))
+        self.convs = nn.ModuleList([
+            nn.Conv2d(width, bottleneck, 1),
+            nn.Conv2d(bottleneck, bottleneck, 3, padding=dilation, dilation=dilation),
+            nn.Conv2d(bottleneck, width, 1),
+        ])  # fmt: skip
+
+    def forward(self, x: torch.Tensor, level: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        """Return (B, C, R, S) for the same; mask (B, 1, R, S), or None when every pair is real."""
+        inner = x
+        for norm, conv in zip(self.norms, self.convs, strict=True):
+            inner = F.elu(norm(inner, level, mask))
+            # Padding must not leak through the dilation: what the convolution reads there is zero.
+            inner = conv(inner if mask is None else inner * mask)
+        return x + inner
+
+
+class PaperNetwork(nn.Module):
+    """Guo et al.: 32 bottleneck blocks, dilations 1, 3, 5, 9, conditional batch norm; 429,505 parameters at 32 levels."""
+
+    def __init__(self, width: int, bottleneck: int, dilations: tuple[int, ...], sigmas: torch.Tensor) -> None:
+        super().__init__()
+        self.register_buffer("sigmas", sigmas, persistent=False)
+        self.stem = PaperStem(width)
+        self.blocks = nn.ModuleList(PaperBlock(width, bottleneck, d, len(sigmas)) for d in dilations)
+        self.norm = ConditionalBatchNorm(width, len(sigmas))
+        self.head = nn.Conv2d(width, 1, 3, padding=1)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.normal_(module.weight, std=1e-3)
+                nn.init.zeros_(module.bias)
+
+    def maps(self, inputs: Inputs) -> torch.Tensor:
+        """Return the embedding maps G_S, (B, R, S, C), zero where a residue is missing."""
+        mask = channels.pair_mask(inputs)
+        mask = None if bool(mask.all()) else mask[:, None].float()
+        x = self.stem(inputs, self.sigmas[inputs.level])
+        x = x if mask is None else x * mask
+        for block in self.blocks:
+            x = block(x, inputs.level, mask)
+        x = F.elu(self.norm(x, inputs.level, mask))
+        return (x if mask is None else x * mask).permute(0, 2, 3, 1)
+
+    def forward(self, inputs: Inputs) -> torch.Tensor:
+        """Return h, (B, R, S, 1): sigma times the derivative of log p by the squared distance of each pair."""
+        return self.head(self.maps(inputs).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).float()
+
+
+class TertiaBlock(nn.Module):
+    """Layer norm, level affine, 1x1 - SiLU - dilated 3x3 - SiLU - 1x1, added at a scale of 1/sqrt(2 blocks)."""
+
+    def __init__(self, width: int, bottleneck: int, dilation: int, *, scale: float) -> None:
+        super().__init__()
+        self.reduce = nn.Linear(width, bottleneck)
+        self.conv = nn.Conv2d(bottleneck, bottleneck, 3, padding=dilation, dilation=dilation)
+        self.expand = nn.Linear(bottleneck, width)
+        self.scale = scale
+
+    def forward(self, x: torch.Tensor, affine: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        """Return (B, R, S, C) for the same; affine (B, 2 C) gain and offset of the level; mask (B, R, S, 1) or None."""
+        gain, offset = affine.to(x.dtype)[:, None, None, :].chunk(2, dim=-1)
+        inner = F.layer_norm(x, x.shape[-1:])
+        inner = F.silu(self.reduce(torch.addcmul(offset, inner, gain + 1.0)))
+        inner = inner if mask is None else inner * mask
+        inner = F.silu(self.conv(inner.permute(0, 3, 1, 2))).permute(0, 2, 3, 1)
+        return x + self.scale * self.expand(inner)
+
+
+class TertiaNetwork(nn.Module):
+    """The improved network; every step but the 3x3 convolutions acts on one pair at a time."""
+
+    def __init__(self, width: int, bottleneck: int, dilations: tuple[int, ...], sigmas: torch.Tensor) -> None:
+        super().__init__()
+        self.register_buffer("sigmas", sigmas, persistent=False)
+        self.residue_in = nn.Sequential(nn.Linear(channels.N_RESIDUE, width), nn.SiLU(), nn.Linear(width, 2 * width))
+        self.pair_in = nn.Linear(channels.N_PAIR, width)
+        scale = 1.0 / math.sqrt(2.0 * len(dilations))
+        self.blocks = nn.ModuleList(TertiaBlock(width, bottleneck, d, scale=scale) for d in dilations)
+        self.level_in = nn.Sequential(nn.Linear(16, width), nn.SiLU())
+        self.level_out = nn.Linear(width, (len(dilations) + 1) * 2 * width)
+        self.head = nn.Linear(width, 2)
+        nn.init.zeros_(self.level_out.weight)
+        nn.init.zeros_(self.level_out.bias)
+        nn.init.zeros_(self.head.weight)  # so that the force is zero, and the loss 1, at the first step
+        nn.init.zeros_(self.head.bias)
+
+    def affines(self, level: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return the gain and offset of each block and of the head at the given levels, each (B, 2 C)."""
+        log_sigma = self.sigmas[level].log()[:, None]  # (B, 1)
+        angle = log_sigma * torch.arange(1, 9, device=level.device) * 0.4
+        smooth = self.level_in(torch.cat([angle.sin(), angle.cos()], dim=-1))
+        return self.level_out(smooth).chunk(len(self.blocks) + 1, dim=-1)
+
+    def stem(self, inputs: Inputs) -> torch.Tensor:
+        """Return (B, R, S, C): pair channels plus what the row and the column residue contribute."""
+        sigma = self.sigmas[inputs.level]
+        with torch.no_grad(), torch.autocast(inputs.coord.device.type, enabled=False):
+            pair = channels.pair_channels(inputs, sigma)
+            residue = channels.residue_channels(inputs, sigma)
+        of_row, of_column = self.residue_in(residue).chunk(2, dim=-1)  # (B, 2, L, C) each
+        x = pointwise(self.pair_in, pair)
+        return x + of_row[:, 0, :, None] + of_column[:, 1, None, :]
+
+    def maps(self, inputs: Inputs) -> torch.Tensor:
+        """Return the embedding maps, (B, R, S, C), zero where a residue is missing."""
+        mask = channels.pair_mask(inputs)
+        mask = None if bool(mask.all()) else mask[..., None]
+        *affines, last = self.affines(inputs.level)
+        x = self.stem(inputs)
+        for block, affine in zip(self.blocks, affines, strict=True):
+            x = block(x, affine, mask)
+        gain, offset = last.to(x.dtype)[:, None, None, :].chunk(2, dim=-1)
+        x = F.silu(torch.addcmul(offset, F.layer_norm(x, x.shape[-1:]), gain + 1.0))
+        return x if mask is None else x * mask
+
+    def forward(self, inputs: Inputs) -> torch.Tensor:
+        """Return u, (B, R, S, 2): coefficients of the unit vectors, averaged and near in sequence."""
+        return self.head(self.maps(inputs)).float()

@@ -1,0 +1,100 @@
+"""Two-dimensional layers that know which pairs are real."""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+import torch.nn as nn
+import torch.nn.functional as F
+
+
+def pointwise(linear: nn.Linear, channels: torch.Tensor) -> torch.Tensor:
+    """Apply a linear layer to fixed features, in the precision of the current autocast region."""
+    return linear(channels)
+
+
+class ConditionalBatchNorm(nn.Module):
+    """Batch norm over the real pairs only, with a gain and an offset of each noise level (NCSN; Guo et al.).
+
+    In training the statistics are summed over all processes, so that two processes see the batch that one would.
+    """
+
+    def __init__(self, width: int, n_levels: int, *, momentum: float = 0.1, epsilon: float = 1e-5) -> None:
+        super().__init__()
+        self.momentum, self.epsilon = momentum, epsilon
+        self.gain = nn.Embedding(n_levels, width)
+        self.offset = nn.Embedding(n_levels, width)
+        nn.init.normal_(self.gain.weight, 1.0, 0.01)
+        nn.init.zeros_(self.offset.weight)
+        self.register_buffer("running_mean", torch.zeros(width))
+        self.register_buffer("running_var", torch.ones(width))
+
+    def forward(self, x: torch.Tensor, level: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        """Return (B, C, R, S) normalised; mask (B, 1, R, S), or None when every pair is real."""
+        mean, variance = self._batch_statistics(x, mask) if self.training else (self.running_mean, self.running_var)
+        scale = self.gain(level) * (variance + self.epsilon).rsqrt()  # (B, C)
+        shift = self.offset(level) - mean * scale
+        return torch.addcmul(shift.to(x.dtype)[:, :, None, None], x, scale.to(x.dtype)[:, :, None, None])
+
+    def _batch_statistics(self, x: torch.Tensor, mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+        if mask is None and not _distributed():
+            variance, mean = torch.var_mean(x.float(), dim=(0, 2, 3), correction=0)
+            count = torch.tensor(x.numel() / x.shape[1], device=x.device)
+        else:
+            mean, variance, count = _masked_statistics(x.float(), mask)
+        with torch.no_grad():
+            unbiased = variance * (count / (count - 1).clamp_min(1))
+            self.running_mean.lerp_(mean.detach(), self.momentum)
+            self.running_var.lerp_(unbiased.detach(), self.momentum)
+        return mean, variance
+
+
+def _distributed() -> bool:
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def _masked_statistics(x: torch.Tensor, mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    mask = torch.ones_like(x[:, :1]) if mask is None else mask
+    count = mask.sum()
+    sums = torch.cat([(x * mask).sum((0, 2, 3)), (x.square() * mask).sum((0, 2, 3)), count[None]])
+    if _distributed():
+        from torch.distributed.nn.functional import all_reduce
+
+        sums = all_reduce(sums)
+    total, squares, count = sums[: x.shape[1]], sums[x.shape[1] : -1], sums[-1].clamp_min(1.0)
+    mean = total / count
+    return mean, (squares / count - mean.square()).clamp_min(0.0), count.detach()
+
+
+def outer_sum_conv(conv: nn.Conv2d, columns: torch.Tensor, rows: torch.Tensor, pair: torch.Tensor) -> torch.Tensor:
+    """Convolve [tiled columns, tiled rows, pair] with one 3x3 kernel without tiling; equal up to rounding.
+
+    A channel that depends on one index only needs a one-dimensional convolution with the kernel summed over the other
+    axis. At the border the zero padding takes part of that sum away, hence three kernels: first, inner, last.
+
+    Parameters
+    ----------
+    columns: (B, S, Cc); rows: (B, R, Cr); pair: (B, R, S, Cp).
+
+    Returns
+    -------
+    (B, C, R, S)
+    """
+    n_columns, n_rows = columns.shape[-1], rows.shape[-1]
+    kernel = conv.weight
+    out = F.conv2d(pair.permute(0, 3, 1, 2), kernel[:, n_columns + n_rows :], conv.bias, padding=1)
+    of_column = kernel[:, :n_columns]  # (C, Cc, 3 over rows, 3 over columns)
+    of_row = kernel[:, n_columns : n_columns + n_rows].transpose(2, 3)  # (C, Cr, 3 over columns, 3 over rows)
+    across = _border_conv(columns, of_column, out.shape[2])  # (B, C, R, S)
+    down = _border_conv(rows, of_row, out.shape[3]).transpose(2, 3)
+    return out + across + down
+
+
+def _border_conv(vector: torch.Tensor, kernel: torch.Tensor, n_other: int) -> torch.Tensor:
+    """Return (B, C, n_other, L): the convolution of (B, L, c) tiled over an axis of n_other, kernel (C, c, 3 other, 3)."""
+    sequence = vector.transpose(1, 2)
+    whole = F.conv1d(sequence, kernel.sum(2), padding=1)[:, :, None]  # (B, C, 1, L)
+    first = F.conv1d(sequence, kernel[:, :, 0], padding=1)[:, :, None]  # missing at the first line
+    last = F.conv1d(sequence, kernel[:, :, 2], padding=1)[:, :, None]
+    line = torch.arange(n_other, device=vector.device)[:, None]
+    return whole - first * (line == 0).to(whole.dtype) - last * (line == n_other - 1).to(whole.dtype)

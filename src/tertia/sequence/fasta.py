@@ -1,0 +1,93 @@
+"""Read and write sequences: FASTA, plain or gz, with or without lines of labels."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tertia.errors import InputError
+
+_LETTERS = frozenset("ABCDEFGHIKLMNOPQRSTUVWXYZ")
+_LABELS = re.compile(r"[0-9.,;: +?-]+")
+"""A line without any letter holds labels (one digit a residue), not sequence."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One named protein sequence in capital letters."""
+
+    name: str  # first word behind ">"
+    sequence: str
+    source: str = ""  # where it was read
+
+
+def read_fasta(path: str | Path) -> list[Record]:
+    """Read the records of a FASTA file, gz or not.
+
+    Lower case is raised, gaps (`-`, `.`) and a final `*` are dropped, and so are lines of labels such as the third
+    line of "name, sequence, labels" triples. Letters O, U, B, Z, J and X are kept.
+
+    Raises InputError for text before the first ">", letters that are no amino acid, and records without a sequence.
+    """
+    records = []
+    for name, lines in _entries(path):
+        sequence = "".join(line for line in lines if not _LABELS.fullmatch(line)).upper()
+        sequence = re.sub(r"[\s.\-]", "", sequence).removesuffix("*")
+        wrong = next((k for k, letter in enumerate(sequence) if letter not in _LETTERS), None)
+        if wrong is not None:
+            raise InputError(
+                str(path), name, found=f"{sequence[wrong]!r} at position {wrong + 1} is not an amino-acid letter",
+                allowed="".join(sorted(_LETTERS)),
+            )  # fmt: skip
+        if not sequence:
+            raise InputError(str(path), name, found="has no sequence", allowed="at least one letter a record")
+        records.append(Record(name, sequence, str(path)))
+    return records
+
+
+def write_fasta(path: str | Path, records: Iterable[Record]) -> None:
+    """Write records as FASTA, one line a sequence."""
+    Path(path).write_text("".join(f">{record.name}\n{record.sequence}\n" for record in records), encoding="ascii")
+
+
+def is_fasta(path: str | Path) -> bool:
+    """Return whether the first character that is not blank is ">"."""
+    try:
+        return _opened(Path(path)).read(4096).lstrip().startswith(b">")
+    except (OSError, EOFError):
+        return False
+
+
+def _entries(path: str | Path) -> Iterator[tuple[str, list[str]]]:
+    name, lines = None, []
+    for number, line in enumerate(_text(path).splitlines(), start=1):
+        line = line.strip()
+        if line.startswith(">"):
+            if name is not None:
+                yield name, lines
+            words = line[1:].split()
+            name, lines = words[0] if words else f"record_at_line_{number}", []
+        elif line and name is None:
+            raise InputError(str(path), found=f"line {number} stands before the first '>'", allowed="a FASTA file")
+        elif line:
+            lines.append(line)
+    if name is not None:
+        yield name, lines
+
+
+def _text(path: str | Path) -> str:
+    try:
+        return _opened(Path(path)).read().decode("ascii")
+    except (OSError, EOFError) as error:
+        raise InputError(str(path), found=f"cannot be read ({error})", allowed="a FASTA file, gz or not") from None
+    except UnicodeDecodeError:
+        raise InputError(str(path), found="is not plain text", allowed="a FASTA file, gz or not") from None
+
+
+def _opened(path: Path):
+    with open(path, "rb") as handle:
+        packed = handle.read(2) == b"\x1f\x8b"
+    return gzip.open(path, "rb") if packed else open(path, "rb")
