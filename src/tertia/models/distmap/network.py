@@ -15,8 +15,10 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 from tertia.models.distmap import inputs as channels
+from tertia.models.distmap.encode import Standard, encode
 from tertia.models.distmap.inputs import Inputs
 from tertia.nn.conv2d import ConditionalBatchNorm, outer_sum_conv, pointwise
+from tertia.nn.encoded import Encoded
 
 
 class PaperStem(nn.Module):
@@ -73,6 +75,7 @@ class PaperNetwork(nn.Module):
     def __init__(self, width: int, bottleneck: int, dilations: tuple[int, ...], sigmas: torch.Tensor) -> None:
         super().__init__()
         self.register_buffer("sigmas", sigmas, persistent=False)
+        self.standard = Standard(len(sigmas), width)
         self.stem = PaperStem(width)
         self.blocks = nn.ModuleList(PaperBlock(width, bottleneck, d, len(sigmas)) for d in dilations)
         self.norm = ConditionalBatchNorm(width, len(sigmas))
@@ -96,6 +99,10 @@ class PaperNetwork(nn.Module):
     def forward(self, inputs: Inputs) -> torch.Tensor:
         """Return h, (B, R, S, 1): sigma times the derivative of log p by the squared distance of each pair."""
         return self.head(self.maps(inputs).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).float()
+
+    def encode(self, inputs: Inputs, *, pair: bool = False) -> Encoded:
+        """Return the embeddings of a padded batch of whole chains."""
+        return encode(self, inputs, pair=pair)
 
 
 class TertiaBlock(nn.Module):
@@ -124,6 +131,7 @@ class TertiaNetwork(nn.Module):
     def __init__(self, width: int, bottleneck: int, dilations: tuple[int, ...], sigmas: torch.Tensor) -> None:
         super().__init__()
         self.register_buffer("sigmas", sigmas, persistent=False)
+        self.standard = Standard(len(sigmas), width)
         self.residue_in = nn.Sequential(nn.Linear(channels.N_RESIDUE, width), nn.SiLU(), nn.Linear(width, 2 * width))
         self.pair_in = nn.Linear(channels.N_PAIR, width)
         scale = 1.0 / math.sqrt(2.0 * len(dilations))
@@ -168,3 +176,7 @@ class TertiaNetwork(nn.Module):
     def forward(self, inputs: Inputs) -> torch.Tensor:
         """Return u, (B, R, S, 2): coefficients of the unit vectors, averaged and near in sequence."""
         return self.head(self.maps(inputs)).float()
+
+    def encode(self, inputs: Inputs, *, pair: bool = False) -> Encoded:
+        """Return the embeddings of a padded batch of whole chains."""
+        return encode(self, inputs, pair=pair)
