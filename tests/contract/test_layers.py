@@ -14,7 +14,9 @@ PACKAGE = Path(__file__).resolve().parents[2] / "src" / "tertia"
 
 LAYER = {
     "errors": 0,
+    "progress": 0,
     "residues": 0,
+    "progress": 0,
     "structure": 1,
     "sequence": 1,
     "data": 2,

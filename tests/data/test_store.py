@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
-import pickle
 from dataclasses import fields, replace
+from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
 import pytest
@@ -241,8 +241,8 @@ def test_many_processes_read_one_store(folder, method):
         assert pool.starmap(_alphas, [(store, positions)] * 4) == [expected] * 4
 
 
-def test_a_pickled_store_is_a_path(folder):
-    assert len(pickle.dumps(Store.open(folder))) < 500
+def test_a_store_goes_to_another_process_as_a_path(folder):
+    assert len(ForkingPickler.dumps(Store.open(folder))) < 500
 
 
 @pytest.mark.parametrize(
