@@ -44,11 +44,15 @@ def loss_curves(steps: Sequence[float], losses: Sequence[float], valid: Sequence
     """Draw the training loss (each step, and smoothed) and the validation loss; 1 = a network that predicts nothing."""
     figure, axes = plt.subplots(figsize=(7.2, 3.0), layout="constrained")
     axes.axhline(1.0, color=QUIET, linewidth=0.8, linestyle=(0, (4, 3)))
-    axes.text(1.0, 1.005, "predicting nothing", color=QUIET, ha="right", va="bottom", transform=axes.get_yaxis_transform())
+    axes.text(
+        1.0, 1.005, "predicting nothing", color=QUIET, ha="right", va="bottom", transform=axes.get_yaxis_transform()
+    )
     axes.plot(steps, losses, color=BLUE, alpha=0.22, linewidth=0.8)
     axes.plot(steps, smoothed(losses), color=BLUE, linewidth=1.8, label="training")
     if valid:
-        axes.plot(*zip(*valid, strict=True), color=RUST, linewidth=1.8, marker="o", markersize=4, label="held-out cluster")
+        axes.plot(
+            *zip(*valid, strict=True), color=RUST, linewidth=1.8, marker="o", markersize=4, label="held-out cluster"
+        )
     axes.set(xlabel="optimiser step", ylabel="normalised loss", xlim=(0, max(steps)), ylim=(0, None))
     axes.legend(loc="lower left")
     return figure
@@ -81,7 +85,9 @@ def distance_maps(maps: Mapping[str, np.ndarray], note: str) -> Figure:
     figure, rows = plt.subplots(2, len(maps), figsize=(8.4, 5.7), layout="constrained", sharex=True, sharey=True)
     native = next(iter(maps.values()))
     for axes, (title, distance) in zip(rows[0], maps.items(), strict=True):
-        above = axes.imshow(distance, cmap="viridis_r", vmin=0, vmax=min(50.0, float(np.nanmax(native))), rasterized=True)
+        above = axes.imshow(
+            distance, cmap="viridis_r", vmin=0, vmax=min(50.0, float(np.nanmax(native))), rasterized=True
+        )
         axes.set_title(title)
     for axes, distance in list(zip(rows[1], maps.values(), strict=True))[1:]:
         below = axes.imshow(distance - native, cmap="RdBu_r", vmin=-6, vmax=6, rasterized=True)
@@ -107,7 +113,9 @@ def residue_heat_map(residue: np.ndarray, seen: np.ndarray, turn: np.ndarray) ->
     top.plot(turn, color=INK, linewidth=0.9)
     top.set(ylabel="i to i+3 (Å)", ylim=(4, 12), yticks=[5, 10])
     values = np.where(seen[:, None], residue, np.nan).T[channel_order(residue[seen])]
-    picture = axes.imshow(values, aspect="auto", cmap="RdBu_r", vmin=-2.5, vmax=2.5, rasterized=True, interpolation="nearest")
+    picture = axes.imshow(
+        values, aspect="auto", cmap="RdBu_r", vmin=-2.5, vmax=2.5, rasterized=True, interpolation="nearest"
+    )
     axes.set_facecolor("#eceef2")
     axes.set(xlabel="residue", ylabel=f"{residue.shape[1]} channels", yticks=[])
     axes.spines[:].set_visible(False)
@@ -116,7 +124,7 @@ def residue_heat_map(residue: np.ndarray, seen: np.ndarray, turn: np.ndarray) ->
 
 
 def channel_order(residue: np.ndarray) -> np.ndarray:
-    """Return the channels by angle in the plane of their first two principal components, so that like stands by like."""
+    """Return the channels by their angle in the plane of two principal components, so that like stands by like."""
     centred = residue - residue.mean(0)
     centred = centred / np.maximum(centred.std(0), 1e-6)
     _, _, axes = np.linalg.svd(centred, full_matrices=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -40,6 +40,7 @@ Inputs = Annotated[
     typer.Argument(metavar="INPUT…", help="Files, folders, globs, tar archives; - for a list on standard input."),
 ]
 Model = Annotated[str, typer.Option(help="Name of a shipped model, or a checkpoint folder.")]
+ModelNumber = Annotated[int, typer.Option(min=1, help="Which model of a file with several.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Jobs = Annotated[int, typer.Option(min=1, help="Processes that read files.")]
 
@@ -74,6 +75,82 @@ def ls(
     print(json.dumps(listed, indent=2) if as_json else table(listed))
 
 
+@app.command(epilog=examples("tertia inspect 1abc.cif", "tertia inspect structures/ archive.tar.gz --json"))
+def inspect(
+    inputs: Inputs,
+    model: ModelNumber = 1,
+    assembly: Annotated[str, typer.Option(help="Biological assembly to build; as deposited by default.")] = "",
+    jobs: Jobs = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Show what is in structure files, and what reading them changed."""
+    from tertia.inspect import inspect, print_table, to_json
+
+    failed: list[TertiaError] = []
+    reports = sifted(inspect(inputs, model=model, assembly=assembly or None, jobs=jobs), failed)
+    if as_json:
+        for report in reports:
+            print(to_json(report))
+    else:
+        print_table(reports, sys.stdout)
+    leave(failed)
+
+
+@app.command(
+    epilog=examples(
+        "tertia prepare structures/ -o store", "tertia prepare 'pdb/*.cif.gz' -o store --exclude test.fasta --jobs 2"
+    )
+)
+def prepare(
+    inputs: Inputs,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the store; a killed run is continued.")],
+    exclude: Annotated[
+        list[Path], typer.Option(help="FASTA file or store whose neighbours are refused; may be repeated.")
+    ] = [],  # noqa: B006
+    identity: Annotated[float, typer.Option(min=0.0, max=1.0, help="Of clusters and of excluded neighbours.")] = 0.3,
+    seed: Annotated[int, typer.Option(help="Of the split into train, valid and test.")] = 0,
+    tool: Annotated[str, typer.Option(help="What compares sequences: auto, mmseqs or builtin.")] = "auto",
+    min_length: Annotated[int | None, typer.Option(help="Residues with a C-alpha, at least (default 20).")] = None,
+    max_length: Annotated[int | None, typer.Option(help="Residues, at most (default 5000).")] = None,
+    max_resolution: Annotated[float | None, typer.Option(help="Angstrom, at most (default 9.0).")] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(help="Part of a method's name to take (x-ray, nmr); may be repeated; all by default."),
+    ] = None,
+    ca_distance: Annotated[
+        tuple[float, float] | None, typer.Option(help="Angstrom, between neighbours (default 2.8 4.8).")
+    ] = None,
+    max_odd_bonds: Annotated[
+        float | None, typer.Option(help="Share of neighbours outside ca-distance, at most (default 0.05).")
+    ] = None,
+    max_missing_fraction: Annotated[
+        float | None, typer.Option(help="Share of residues without a C-alpha, at most (default 0.3).")
+    ] = None,
+    max_unknown_fraction: Annotated[
+        float | None, typer.Option(help="Share of residues that are none of the 20, at most (default 0.5).")
+    ] = None,
+    model: ModelNumber = 1,
+    jobs: Jobs = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Read, check, cluster and split structures into a store; say what was refused and why."""
+    from tertia.prepare import prepare
+
+    limits = {
+        "min_length": min_length, "max_length": max_length, "max_resolution": max_resolution, "methods": method,
+        "ca_distance": ca_distance, "max_odd_bonds": max_odd_bonds, "max_missing_fraction": max_missing_fraction,
+        "max_unknown_fraction": max_unknown_fraction,
+    }  # fmt: skip
+    limits = {name: value for name, value in limits.items() if value is not None}
+    report = prepare(
+        inputs, output, exclude=exclude, identity=identity, seed=seed, tool=tool, model=model, jobs=jobs, **limits
+    )
+    print(json.dumps(report.as_dict(), indent=2) if as_json else report.table())
+    tell([failure.found for failure in report.failed])
+    tell([f"{r.source}: {r.chain} refused, {r.rule}: {r.found}" for r in report.refused], rest=output / "report.json")
+    leave([*report.failed, *report.refused])
+
+
 @app.command(epilog=examples("tertia doctor", "tertia doctor --json"))
 def doctor(as_json: AsJson = False) -> None:
     """Show versions, devices, optional tools and extras, shipped weights and their hashes."""
@@ -86,6 +163,25 @@ def doctor(as_json: AsJson = False) -> None:
     leave(not finding.good for finding in findings)
 
 
+def sifted(results: Iterable[object], failed: list[TertiaError]) -> Iterator[object]:
+    """Yield the results; print the errors among them as they come and keep them."""
+    for result in results:
+        if isinstance(result, TertiaError):
+            print(f"error: {result}", file=sys.stderr)
+            failed.append(result)
+        else:
+            yield result
+
+
+def tell(lines: Sequence[str], *, rest: Path | None = None, most: int = 20) -> None:
+    """List what was refused or failed on stderr: everything, or the first of it and where the rest is written."""
+    shown = lines if rest is None else lines[:most]
+    for line in shown:
+        print(line, file=sys.stderr)
+    if len(lines) > len(shown):
+        print(f"... and {len(lines) - len(shown)} more: all of them in {rest}", file=sys.stderr)
+
+
 def leave(troubles: Iterable[object]) -> None:
     """Exit with 1 when anything was refused or failed."""
     if any(troubles):
@@ -93,7 +189,7 @@ def leave(troubles: Iterable[object]) -> None:
 
 
 def main() -> None:
-    """Run the command line; whatever the user can do wrong ends in one message and an exit code, never in a traceback."""
+    """Run the command line; what a user can do wrong ends in one message and an exit code, never in a traceback."""
     try:
         app(prog_name="tertia")
     except TertiaError as error:

@@ -1,4 +1,4 @@
-"""`tertia doctor`: what this machine has - versions, devices, optional tools and extras, shipped weights and their hashes."""
+"""`tertia doctor`: versions, devices, extras and optional tools of this machine; shipped weights and their hashes."""
 
 from __future__ import annotations
 

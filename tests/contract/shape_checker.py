@@ -1,4 +1,4 @@
-"""Reads the shape comments of dataclass fields, `coord: np.ndarray  # (A, 3) float32`, and checks instances against them.
+"""Reads the shapes that stand on dataclass fields, `coord: np.ndarray  # (A, 3) float32`, and checks instances.
 
 Grammar of a shape: names, numbers and sums or products of them, `(B, 2 * W, 3)`; `…` stands for any number of axes.
 One name means one length in all fields of an instance. Fields that are None are skipped.

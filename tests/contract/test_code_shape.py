@@ -17,7 +17,9 @@ TEXTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.
 MOST_LINES = 400
 MOST_FUNCTION_LINES = 60  # docstring not counted
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
-FOREIGN = re.compile("/(?:wo" "rk|home|farm|root|Users)/" r"\w|\bpy" r"pi\.org|files\.python" r"hosted|download\.py" "torch")
+FOREIGN = re.compile(
+    "/(?:wo" "rk|home|farm|root|Users)/" r"\w|\bpy" r"pi\.org|files\.python" r"hosted|download\.py" "torch"
+)
 
 
 def long_functions(tree: ast.Module) -> Iterator[str]:

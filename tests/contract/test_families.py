@@ -142,7 +142,9 @@ def test_corruption_is_a_function_of_the_generator(family) -> None:
     first, again, other = (family.corrupt(inputs, np.random.default_rng(seed), progress=0.0) for seed in (1, 1, 2))
     same = [all(map(torch.equal, columns(first[k]).values(), columns(again[k]).values())) for k in (0, 1)]
     assert same == [True, True]
-    differ = [not torch.equal(a, b) for a, b in zip(columns(first[1]).values(), columns(other[1]).values(), strict=True)]
+    differ = [
+        not torch.equal(a, b) for a, b in zip(columns(first[1]).values(), columns(other[1]).values(), strict=True)
+    ]
     assert any(differ)
 
 

@@ -16,7 +16,6 @@ LAYER = {
     "errors": 0,
     "progress": 0,
     "residues": 0,
-    "progress": 0,
     "structure": 1,
     "sequence": 1,
     "data": 2,
@@ -140,12 +139,14 @@ def test_the_reader_sees_an_import_that_points_up(module: str, source: str) -> N
 
 
 def test_the_reader_allows_what_points_down() -> None:
-    source = "from tertia.errors import InputError\nfrom .inputs import Inputs\nfrom ..family import Family\nimport torch"
+    source = (
+        "from tertia.errors import InputError\nfrom .inputs import Inputs\nfrom ..family import Family\nimport torch"
+    )
     assert offences(source, "tertia.models.distmap.network") == []
 
 
 def test_the_training_path_needs_no_parser() -> None:
-    """A training machine may have neither gemmi nor biotite (nor scipy, h5py): blocked here, everything still imports."""
+    """A training machine may have neither gemmi nor biotite: with them blocked, everything still imports."""
     program = """
         import importlib, sys
         for name in ("gemmi", "biotite", "scipy", "h5py", "matplotlib"):
