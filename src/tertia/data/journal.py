@@ -84,6 +84,12 @@ class Journal:
         _, start, length = self._records[number]
         return os.pread(self._handle.fileno(), length, start)
 
+    def cut(self, n_records: int) -> None:
+        """Forget all records from the n-th on."""
+        if n_records < len(self._records):
+            self._handle.truncate(self._records[n_records][1] - _HEAD.size)
+            del self._records[n_records:]
+
     def close(self) -> None:
         """Flush and release the file."""
         if not self._handle.closed:

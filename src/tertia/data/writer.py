@@ -33,6 +33,17 @@ class Placement:
     split: str = ""  # "train", "valid", "test" or "" for none
 
 
+@dataclass(frozen=True)
+class Summary:
+    """One chain of a journal."""
+
+    record: int
+    key: str
+    sequence: str
+    n_seen: int
+    meta: Mapping[str, object]
+
+
 class StoreWriter:
     """Add chains to a store folder, new or existing; a kill at any byte loses no chain whose `append` had returned.
 
@@ -48,9 +59,8 @@ class StoreWriter:
         self.journal = Journal(self.path / JOURNAL)
         self._drop_sealed_records()
         self._old_keys = _sealed_keys(self.path)
-        self.record_of_key = {
-            key: number for number in range(len(self.journal)) if (key := self._key(number)) is not None
-        }  # fmt: skip
+        self.record_of_key: dict[str, int] = {}
+        self._learn_keys()
 
     def __enter__(self) -> StoreWriter:
         return self
@@ -82,6 +92,20 @@ class StoreWriter:
         for number in range(len(self.journal)):
             if self.journal.kind(number) == NOTE:
                 yield number, json.loads(self.journal.read(number))
+
+    def forget_after_last_note(self) -> None:
+        """Drop the chains behind the last note: those of a file that was being read when a run was killed."""
+        last = max((number for number, _ in self.notes()), default=-1)
+        self.journal.cut(last + 1)
+        self._learn_keys()
+
+    def summary(self, number: int) -> Summary:
+        """Return what there is to know of a journal's chain without building it."""
+        columns, _ = _unpacked(self.journal.read(number))
+        text = json.loads(columns["text"].tobytes())
+        n_seen = int(np.isfinite(columns["alpha"][:, 0]).sum())
+        sequence = columns["sequence"].tobytes().decode("ascii")
+        return Summary(number, f"{text['entry']}_{text['id']}", sequence, n_seen, text["meta"])
 
     def seal(self, placements: Sequence[Placement] | None = None, *, ledger: Mapping[str, object] | None = None) -> None:
         """Turn the journal's chains into shards behind those that are there, then forget the journal.
@@ -127,11 +151,9 @@ class StoreWriter:
         write_columns(self.path / INDEX, _all(Columns(self.path / INDEX)), meta=FORMAT)
         self.journal = Journal(self.path / JOURNAL)
 
-    def _key(self, number: int) -> str | None:
-        if self.journal.kind(number) != CHAIN:
-            return None
-        text = json.loads(_unpacked(self.journal.read(number))[0]["text"].tobytes())
-        return f"{text['entry']}_{text['id']}"
+    def _learn_keys(self) -> None:
+        chains = (number for number in range(len(self.journal)) if self.journal.kind(number) == CHAIN)
+        self.record_of_key = {self.summary(number).key: number for number in chains}
 
     def _shard_groups(self, placements: Iterable[Placement]) -> Iterator[list[Placement]]:
         group: list[Placement] = []

@@ -56,7 +56,8 @@ def write_fasta(path: str | Path, records: Iterable[Record]) -> None:
 def is_fasta(path: str | Path) -> bool:
     """Return whether the first character that is not blank is ">"."""
     try:
-        return _opened(Path(path)).read(4096).lstrip().startswith(b">")
+        with _opened(Path(path)) as handle:
+            return handle.read(4096).lstrip().startswith(b">")
     except (OSError, EOFError):
         return False
 
@@ -80,7 +81,8 @@ def _entries(path: str | Path) -> Iterator[tuple[str, list[str]]]:
 
 def _text(path: str | Path) -> str:
     try:
-        return _opened(Path(path)).read().decode("ascii")
+        with _opened(Path(path)) as handle:
+            return handle.read().decode("ascii")
     except (OSError, EOFError) as error:
         raise InputError(str(path), found=f"cannot be read ({error})", allowed="a FASTA file, gz or not") from None
     except UnicodeDecodeError:

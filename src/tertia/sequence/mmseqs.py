@@ -13,6 +13,9 @@ from pathlib import Path
 from tertia.errors import InputError
 from tertia.sequence.fasta import Record, write_fasta
 
+MIN_LENGTH = 14
+"""Residues; the program stops when a whole file is shorter, so shorter sequences are not given to it."""
+
 
 @cache
 def program() -> str | None:
@@ -46,13 +49,16 @@ def cluster(
 ) -> list[int]:  # fmt: skip
     """Return the number of the representative of each sequence (`easy-cluster`, most sensitive setting).
 
-    A member is covered by its representative over at least `coverage` of the member's length.
+    A member is covered by its representative over at least `coverage` of the member's length. Sequences below
+    `MIN_LENGTH` represent themselves.
     """
+    representative = list(range(len(sequences)))
+    if max(map(len, sequences), default=0) < MIN_LENGTH:
+        return representative
     with tempfile.TemporaryDirectory() as folder:
         _write(Path(folder, "in.fa"), sequences)
         _run(path, folder, ["easy-cluster", "in.fa", "out", "tmp", "--min-seq-id", str(identity), "-c", str(coverage),
                             "--cov-mode", "1", "-s", "7", "--cluster-reassign", "1"], threads)  # fmt: skip
-        representative = list(range(len(sequences)))
         for line in Path(folder, "out_cluster.tsv").read_text().splitlines():
             head, member = line.split("\t")
             representative[int(member)] = int(head)
@@ -65,8 +71,10 @@ def search(
     """Return hits (query, target, identity, columns, query coverage, target coverage, e-value) (`easy-search`).
 
     Low-complexity stretches are not masked and no list of candidates is cut short: a missed neighbour is worse than
-    a false one. Identity is identical pairs / alignment columns.
+    a false one. Identity is identical pairs / alignment columns. Sequences below `MIN_LENGTH` have no hits.
     """
+    if any(max(map(len, group), default=0) < MIN_LENGTH for group in (queries, targets)):
+        return []
     with tempfile.TemporaryDirectory() as folder:
         _write(Path(folder, "queries.fa"), queries)
         _write(Path(folder, "targets.fa"), targets)
@@ -79,7 +87,8 @@ def search(
 
 
 def _write(path: Path, sequences: Sequence[str]) -> None:
-    write_fasta(path, (Record(str(number), sequence) for number, sequence in enumerate(sequences)))
+    numbered = enumerate(sequences)
+    write_fasta(path, (Record(str(number), sequence) for number, sequence in numbered if len(sequence) >= MIN_LENGTH))
 
 
 def _run(path: str, folder: str, arguments: Sequence[str], threads: int) -> None:

@@ -14,6 +14,8 @@ from tertia.sequence.words import WordIndex
 
 TOOLS = ("auto", "mmseqs", "builtin")
 E_VALUE = 1e-3
+_MOST = 200
+"""Targets that the built-in way aligns a query with, those with most shared words."""
 _BATCH_LETTERS = 20_000
 """Letters aligned at once; more falls out of the cache."""
 
@@ -91,7 +93,7 @@ def _builtin(queries: Sequence[str], targets: Sequence[str], identity: float, e_
     n_letters = sum(map(len, targets))
     hits: set[Hit] = set()
     for number, query in enumerate(queries):
-        for part in batches(index.candidates(query), targets):
+        for part in batches(index.candidates(query, least=2, most=_MOST), targets):
             found = align(query, [targets[k] for k in part])
             chance = found.e_value(len(query), n_letters)
             for k in np.flatnonzero((found.identity >= identity) & (chance <= e_value)):
