@@ -48,3 +48,7 @@ class RecipeError(TertiaError):
 
 class CheckpointError(TertiaError):
     """A checkpoint folder that is incomplete, damaged or of another family."""
+
+
+class TrainingError(TertiaError):
+    """A training run that cannot go on."""

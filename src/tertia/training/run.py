@@ -1,0 +1,202 @@
+"""One training run on disk: where it begins or goes on, and what it logs, validates and saves on the way."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import threading
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tertia.data.store import Store
+from tertia.errors import CheckpointError, RecipeError
+from tertia.models.family import Family
+from tertia.training import checkpoint, curves
+from tertia.training.examples import Examples, FeaturisedChains
+from tertia.training.log import Display, Log
+from tertia.training.processes import Crew
+from tertia.training.settings import TrainingRecipe
+from tertia.training.state import STATE, TrainingState, read_meta
+from tertia.training.validation import Score, Validation
+
+FREE = ("threads", "workers", "cache_megabytes", "device", "max_minutes", "compile", "log_every", "validate_every",
+        "checkpoint_every", "n_valid", "valid_draws", "start")  # fmt: skip
+"""Settings that may differ when a run is continued, without a word."""
+
+
+class Run:
+    """Everything the loop works with."""
+
+    def __init__(
+        self, family: Family, store: Store, settings: TrainingRecipe, folder: Path, crew: Crew, *, recipe: str, resume: bool, quiet: bool
+    ) -> None:  # fmt: skip
+        self.family, self.store, self.settings, self.folder, self.crew = family, store, settings, folder, crew
+        self.recipe = recipe
+        chains = FeaturisedChains(family, store, megabytes=settings.cache_megabytes)
+        self.examples = Examples(chains, usable(store, "train"), settings, rank=crew.rank, size=crew.size)
+        self.steps = self.examples.steps
+        self.validation = Validation(chains, usable(store, "valid"), settings, crew)
+        self._check()
+        self.names = group_names(family)
+        self.state = TrainingState(family, settings, crew.device, self.names)
+        self.store_hash = fingerprint(store)
+        begun = read_meta(folder) if resume else None
+        self.display = Display(shown=crew.first and not quiet, step=begun["step"] if begun else 0, steps=self.steps, batch=settings.batch)
+        if begun is not None:
+            self._continue(begun)
+        crew.wait()
+        self.log = self._open_log(begun) if crew.first else None
+        self._drawn = 0.0
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        if self.log is not None:
+            self.log.close()
+            if kind is None:
+                self.draw()
+        self.display.__exit__()
+        self.crew.wait() if kind is None else None
+
+    def due(self, stop: threading.Event) -> set[str]:
+        """Return what is to be done after this step: "log", "validate", "save", "stop"."""
+        step, settings = self.state.step, self.settings
+        last = step >= self.steps
+        every = {"log": settings.log_every, "validate": settings.validate_every, "save": settings.checkpoint_every}
+        due = {name for name, n in every.items() if step % n == 0 or (last and name != "log")}
+        # Several processes must agree, which costs a round trip: they ask each other only when something is due anyway.
+        if (due or self.crew.size == 1) and self.crew.any(stop.is_set()) and not last:
+            due |= {"save", "stop"}
+        return due
+
+    def log_step(self, rate: float) -> None:
+        """Write the mean losses since the last line."""
+        found = self.state.tally.summary(self.crew)
+        self.state.tally.clear()
+        if self.log is not None:
+            self.log.write("train", self.state.step, {"learning_rate": rate, **found})
+            self.display.step(self.state.step, float(found["loss"]))
+
+    def validate(self) -> None:
+        """Score the fixed examples; weights that are the best so far become the checkpoint."""
+        state = self.state
+        if len(self.validation):
+            score = self.validation.score(state.shown, self.names)
+            best = state.best is None or score.loss < state.best
+            state.best = score.loss if best else state.best
+        else:
+            score, best = None, True
+        if self.log is None:
+            return
+        if score is not None:
+            self.log.write("valid", state.step, asdict(score))
+            dimension = "" if score.effective_dimension is None else f"  effective dimension {score.effective_dimension:.1f}"
+            self.display.say(f"step {state.step:,}  validation loss {score.loss:.4f}{' (best)' if best else ''}{dimension}")
+        if best:
+            checkpoint.save(self.folder, self.family, state.shown, recipe=self.recipe, meta=self.card(score))
+        if time.monotonic() - self._drawn > 60.0:
+            self._drawn = time.monotonic()
+            self.draw()
+
+    def save(self) -> None:
+        """Write the state from which a run continues."""
+        if self.log is not None:
+            meta = {"family": asdict(self.family), "name": self.family.name, "training": asdict(self.settings),
+                    "store": self.store_hash, "log_bytes": self.log.sync()}  # fmt: skip
+            self.state.write(self.folder, meta)
+
+    def draw(self) -> None:
+        """Draw the loss curves into the run folder."""
+        notice = curves.draw(self.folder)
+        if notice and not getattr(self, "_noticed", False):
+            self._noticed = True
+            self.display.say(notice)
+
+    def card(self, score: Score | None) -> dict[str, Any]:
+        """Return what model.json says about this training."""
+        return {
+            "step": self.state.step,
+            "steps": self.steps,
+            "weights": "average" if self.state.average is not None else "raw",
+            "groups": list(self.names),
+            "metrics": asdict(score) if score is not None else {},
+            "training": {
+                "n_chains": len(self.examples.positions),
+                "n_valid_chains": len(self.validation),
+                "store": self.store_hash,
+                "seed": self.settings.seed,
+            },
+        }
+
+    def _check(self) -> None:
+        if not len(self.examples.positions):
+            raise RecipeError(str(self.store.path), found="has no training chains with coordinates",
+                              hint="`tertia prepare` splits a store; see its report")  # fmt: skip
+        if self.settings.batch % self.crew.size:
+            raise RecipeError("recipe", "training.batch", found=f"is {self.settings.batch}",
+                              allowed=f"a multiple of the number of processes, {self.crew.size}")  # fmt: skip
+
+    def _continue(self, begun: dict[str, Any]) -> None:
+        old, new = begun["family"], plain(asdict(self.family))
+        changed = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
+        if begun["name"] != self.family.name or changed:
+            raise CheckpointError(
+                str(self.folder), "family", found=f"the run there has another {', '.join(changed) or 'family'}",
+                hint="train into another folder, or begin anew with --no-resume",
+            )  # fmt: skip
+        if begun["store"] != self.store_hash:
+            raise CheckpointError(
+                str(self.folder), "data", found="the run there was trained on another store",
+                hint="train into another folder; training.start=FOLDER begins with the weights of this one",
+            )  # fmt: skip
+        self.state.restore(self.folder)
+        old, new = begun["training"], plain(asdict(self.settings))
+        for key in sorted(set(new) - set(FREE)):
+            if old.get(key) != new[key]:
+                self.display.say(f"note: training.{key} was {old.get(key)} so far and is {new[key]} from now on")
+        self.display.say(f"continuing {self.folder} at step {self.state.step:,} of {self.steps:,}")
+
+    def _open_log(self, begun: dict[str, Any] | None) -> Log:
+        if begun is None:
+            shutil.rmtree(self.folder / STATE.parent, ignore_errors=True)
+            shutil.rmtree(self.folder / "tensorboard", ignore_errors=True)
+            checkpoint.save_training_set(self.folder, self.store, self.examples.positions)
+        log = Log(self.folder, n_bytes=begun["log_bytes"] if begun else 0, step=self.state.step)
+        if begun is None:
+            skipped = {part: int((self.store.n_seen[self.store.split(part)] == 0).sum()) for part in ("train", "valid")}
+            log.write("start", 0, {"steps": self.steps, "chains": len(self.examples.positions),
+                                   "without_coordinates": skipped, "store": self.store_hash})  # fmt: skip
+        if not len(self.validation):
+            self.display.say("note: no validation chains; the last weights are kept, not the best ones")
+        return log
+
+
+def usable(store: Store, part: str) -> np.ndarray:
+    """Return the positions of the chains of one part that have coordinates."""
+    positions = store.split(part)
+    return positions[store.n_seen[positions] > 0]
+
+
+def group_names(family: Family) -> tuple[str, ...]:
+    """Return a name for each group that the family's losses are told apart by; for noise levels, their sigma."""
+    sigmas = getattr(family, "sigmas", None)
+    return ("all",) if sigmas is None else tuple(f"{sigma:.4g}" for sigma in sigmas.tolist())
+
+
+def fingerprint(store: Store) -> str:
+    """Return a hash of which chains a store holds and how they are split, the same for its compact copy."""
+    digest = hashlib.sha256("\n".join(store.keys).encode())
+    for part in ("train", "valid"):
+        digest.update(store.split(part).astype("<i8").tobytes())
+    digest.update(store.lengths.astype("<i8").tobytes())
+    return digest.hexdigest()
+
+
+def plain(values: dict[str, Any]) -> dict[str, Any]:
+    """Return values as they come back from JSON."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
