@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from tertia.residues import LETTER_OF_NAME, NAME_OF_LETTER, UNKNOWN
 from tertia.structure.chain import Atoms, Chain
-from tertia.structure.conformers import choose_conformers, repeated_names
+from tertia.structure.columns import Columns, Header
+from tertia.structure.conformers import repeated_names
 from tertia.structure.parents import LETTER_OF_COMPONENT
-from tertia.structure.read_columns import Columns, Header, align
-from tertia.structure.register import BROKEN, Register, register_by_numbers, register_by_sequence
+from tertia.structure.read_columns import align
+from tertia.structure.register import BROKEN, Register, places_by_number, register_by_numbers, register_by_sequence
 from tertia.structure.report import ChainReport, Change, change
+from tertia.structure.tidy import Tidy
 
-SAME_PLACE = 2.0
-"""CA-CA distance in Angstrom below which two residues of one number are alternatives, not neighbours."""
-
-_ELEMENT = {symbol: np.array([symbol], dtype="S2").view(np.uint16)[0] for symbol in ("H", "D", "C")}
-_CA = np.array([b"CA"], dtype="S8").view(np.uint64)[0]
+_NO_LETTER = ord("-")
+_STANDARD = frozenset(name.encode() for name in LETTER_OF_NAME)
 _WATERS = frozenset({b"HOH", b"DOD", b"WAT", b"H2O", b"TIP", b"SOL"})
 
 
@@ -37,9 +35,9 @@ def protein_chains(
     columns: Columns, header: Header, origin: Provenance
 ) -> tuple[list[tuple[Chain, ChainReport]], list[str]]:
     """Return the protein chains with their reports, and notes on everything else in the file."""
-    tidy = _Tidy(columns)
-    letter_of = _letters(columns, header)
-    amino = np.array([name in letter_of for name in columns.residue_name.tolist()])
+    tidy = Tidy(columns)
+    letters = _letters(columns, header)
+    amino = letters != _NO_LETTER
     found, notes, used = [], [], np.zeros(len(amino), dtype=bool)
     names = columns.chain.tolist()
     unique = dict.fromkeys(names)
@@ -50,7 +48,7 @@ def protein_chains(
         if len(residues):
             used[residues] = True
             residues = tidy.one_residue_a_place(residues, changes)
-            result = _build(tidy, residues, name, letter_of, header, origin, changes)
+            result = _build(tidy, residues, name, letters, header, origin, changes)
             if result is None:
                 notes.append(
                     f"chain {_chain_id(name)}: no atom with finite coordinates is left, the chain was not read"
@@ -60,20 +58,17 @@ def protein_chains(
     return found, notes + _other_molecules(columns, used, names)
 
 
-def _letters(columns: Columns, header: Header) -> dict[bytes, str]:
-    """Return the letter of every residue name that is an amino acid."""
-    letters = {}
-    for name in set(columns.residue_name.tolist()):
+def _letters(columns: Columns, header: Header) -> np.ndarray:
+    """Return the letter of every residue, (R,) uint8 characters, "-" where it is no amino acid."""
+    names = columns.residue_name.tolist()
+    letter_of = {}
+    for name in set(names):
         text = name.decode("latin1")
-        letter = LETTER_OF_COMPONENT.get(text)
-        if letter is None and text in header.parents:
-            letter = LETTER_OF_NAME.get(header.parents[text])
-        if letter is not None:
-            letters[name] = letter
-    return letters
+        letter_of[name] = LETTER_OF_COMPONENT.get(text) or LETTER_OF_NAME.get(header.parents.get(text, ""), "-")
+    return np.frombuffer("".join([letter_of[name] for name in names]).encode(), dtype=np.uint8)
 
 
-def _protein_residues(tidy: _Tidy, here: np.ndarray, amino: np.ndarray, changes: list[Change]) -> np.ndarray:
+def _protein_residues(tidy: Tidy, here: np.ndarray, amino: np.ndarray, changes: list[Change]) -> np.ndarray:
     """Return the residues of the protein part of one chain in order, none where it is no protein.
 
     TER records lie: extracts put them at every break, and modified residues (HETATM) behind the last one. So amino acids
@@ -94,7 +89,7 @@ def _protein_residues(tidy: _Tidy, here: np.ndarray, amino: np.ndarray, changes:
     return residues
 
 
-def _rejoin(tidy: _Tidy, order: list[int], stray: int, changes: list[Change]) -> None:
+def _rejoin(tidy: Tidy, order: list[int], stray: int, changes: list[Change]) -> None:
     number, alpha = tidy.columns.number, tidy.alpha
     for place, residue in enumerate(order):
         step = number[stray] - number[residue]
@@ -104,113 +99,42 @@ def _rejoin(tidy: _Tidy, order: list[int], stray: int, changes: list[Change]) ->
             return
 
 
-class _Tidy:
-    """The atoms that stay after hydrogens, atoms without a place, alternatives and repetitions are out."""
-
-    def __init__(self, columns: Columns) -> None:
-        self.columns = columns
-        element = columns.element
-        # Compared as numbers: numpy compares strings ten times more slowly.
-        code = element.view(np.uint16)
-        self.is_hydrogen = (code == _ELEMENT["H"]) | (code == _ELEMENT["D"])
-        self.is_placed = np.isfinite(columns.coord).all(axis=1)
-        self.kept = self.is_placed & ~self.is_hydrogen
-        sizes = np.diff(columns.first_atom)
-        self.residue_of_atom = np.repeat(np.arange(len(sizes)), sizes)
-        self.chosen: dict[int, tuple[str, str]] = {}
-        if columns.altloc.any():
-            self._choose()
-        self.alpha = np.full((len(sizes), 3), np.nan)
-        central = np.flatnonzero((columns.name.view(np.uint64) == _CA) & (code == _ELEMENT["C"]) & self.kept)
-        self.alpha[self.residue_of_atom[central]] = columns.coord[central]
-
-    def _choose(self) -> None:
-        columns, rows = self.columns, np.flatnonzero(self.kept)
-        bounds = np.searchsorted(rows, columns.first_atom)
-        kept, self.chosen = choose_conformers(columns.altloc[rows], columns.name[rows], columns.occupancy[rows], bounds)
-        self.kept[rows[~kept]] = False
-
-    def one_residue_a_place(self, residues: np.ndarray, changes: list[Change]) -> np.ndarray:
-        """Resolve microheterogeneity: of several residues at one place keep that of the highest occupancy."""
-        c = self.columns
-        same = (np.diff(c.number[residues]) == 0) & (np.diff(c.insertion[residues]) == 0)
-        if not same.any():
-            return residues
-        groups: list[list[int]] = [[int(residues[0])]]
-        for k, joined in enumerate(same.tolist(), start=1):
-            here = int(residues[k])
-            if joined and self._alternative(groups[-1][0], here):
-                groups[-1].append(here)
-            else:
-                groups.append([here])
-        best = [max(group, key=lambda r: round(self._occupancy(r), 4)) for group in groups]
-        for group, winner in zip(groups, best, strict=True):
-            if len(group) > 1:
-                names = [c.residue_name[r].decode("latin1") for r in group]
-                changes.append(
-                    change("microheterogeneity", self.id_of(winner), ",".join(names), names[group.index(winner)])
-                )
-        return np.array(best)
-
-    def _alternative(self, first: int, second: int) -> bool:
-        c = self.columns
-        coded = c.altloc[c.first_atom[second] : c.first_atom[second + 1]].any()
-        return bool(coded) or bool(np.linalg.norm(self.alpha[first] - self.alpha[second]) < SAME_PLACE)
-
-    def _occupancy(self, residue: int) -> float:
-        rows = slice(self.columns.first_atom[residue], self.columns.first_atom[residue + 1])
-        kept = self.kept[rows]
-        return float(self.columns.occupancy[rows][kept].mean()) if kept.any() else -1.0
-
-    def id_of(self, residue: int) -> str:
-        """Author number and insertion code."""
-        return f"{self.columns.number[residue]}{chr(self.columns.insertion[residue]).strip()}"
-
-
-def _build(tidy: _Tidy, residues: np.ndarray, name: bytes, letter_of: Mapping[bytes, str], header: Header,
+def _build(tidy: Tidy, residues: np.ndarray, name: bytes, letters: np.ndarray, header: Header,
            origin: Provenance, changes: list[Change]) -> tuple[Chain, ChainReport] | None:  # fmt: skip
-    c = tidy.columns
-    all_rows = _rows_of(c.first_atom, residues)
-    rows = all_rows[tidy.kept[all_rows]]
-    occupied = np.zeros(len(c.number), dtype=bool)
+    all_rows = tidy.rows_of(residues)
+    kept = tidy.kept[all_rows]
+    rows = all_rows if kept.all() else all_rows[kept]
+    occupied = np.zeros(len(letters), dtype=bool)
     occupied[tidy.residue_of_atom[rows]] = True
     changes += _atom_changes(tidy, all_rows, residues, occupied)
     residues = residues[occupied[residues]]
     if not len(residues):
         return None
-    names = c.residue_name[residues].tolist()
-    insertions = c.insertion[residues]
-    ids = [str(number) for number in c.number[residues].tolist()]
-    if (insertions != 32).any():
-        ids = [number + chr(code).strip() for number, code in zip(ids, insertions.tolist(), strict=True)]
-    observed = "".join([letter_of.get(residue, UNKNOWN) for residue in names])
-    changes += _name_changes(names, observed, ids)
+    ids = tidy.ids_of(residues)
+    names = tidy.columns.residue_name[residues].tolist()
+    observed = letters[residues].tobytes().decode().replace("-", UNKNOWN)
+    if not _STANDARD.issuperset(names):
+        changes += _name_changes(names, observed, ids)
     register = _register(tidy, residues, observed, ids, header, name.decode("latin1"), changes)
-    rank = np.empty(len(c.number), dtype=np.int32)
+    rank = np.empty(len(letters), dtype=np.int32)
     rank[residues] = register.position
-    atoms = _atoms(c, rows, rank[tidy.residue_of_atom[rows]], ids, register.position, changes)
+    atoms = _atoms(tidy.columns, rows, rank[tidy.residue_of_atom[rows]], ids, register.position, changes)
     chain = _chain(atoms, register, ids, name, header, origin, changes)
-    n_seen = int(np.isfinite(tidy.alpha[residues, 0]).sum())
-    if n_seen < len(residues):
-        changes += [change("no_alpha", ids[k], names[k].decode("latin1"), "kept without a C-alpha")
-                    for k in np.flatnonzero(~np.isfinite(tidy.alpha[residues, 0])).tolist()]  # fmt: skip
+    unseen = np.flatnonzero(np.isnan(tidy.alpha[residues, 0])).tolist()
+    changes += [change("no_alpha", ids[k], names[k].decode("latin1"), "kept without a C-alpha") for k in unseen]
+    n_seen = len(residues) - len(unseen)
     report = ChainReport(origin.file, origin.entry, chain.id, chain.sequence, len(chain), n_seen, register.gaps,
                          tuple(changes), chain.meta)  # fmt: skip
     return chain, report
 
 
-def _rows_of(first_atom: np.ndarray, residues: np.ndarray) -> np.ndarray:
-    """Return the atoms of the residues, in the order of the residues."""
-    first, size = first_atom[residues], first_atom[residues + 1] - first_atom[residues]
-    before = np.cumsum(size) - size
-    return np.arange(int(size.sum())) + np.repeat(first - before, size)
-
-
 def _chain(atoms: Atoms, register: Register, ids: list[str], name: bytes, header: Header, origin: Provenance,
            changes: list[Change]) -> Chain:  # fmt: skip
-    residue_id = [""] * len(register.sequence)
-    for position, residue in zip(register.position.tolist(), ids, strict=True):
-        residue_id[position] = residue
+    residue_id = ids
+    if len(ids) < len(register.sequence):
+        residue_id = [""] * len(register.sequence)
+        for position, residue in zip(register.position.tolist(), ids, strict=True):
+            residue_id[position] = residue
     if not name.strip():
         changes.append(change("blank_chain_name", "", "", _chain_id(name)))
     meta = {"method": header.method, "resolution": header.resolution, "plddt": header.plddt, "format": header.format}
@@ -222,7 +146,7 @@ def _chain_id(name: bytes) -> str:
     return name.decode("latin1").strip() or "_"
 
 
-def _atom_changes(tidy: _Tidy, rows: np.ndarray, residues: np.ndarray, occupied: np.ndarray) -> list[Change]:
+def _atom_changes(tidy: Tidy, rows: np.ndarray, residues: np.ndarray, occupied: np.ndarray) -> list[Change]:
     changes = []
     n_hydrogens = int(tidy.is_hydrogen[rows].sum())
     if n_hydrogens:
@@ -253,26 +177,39 @@ def _name_changes(names: list[bytes], observed: str, ids: list[str]) -> list[Cha
     return changes
 
 
-def _register(tidy: _Tidy, residues: np.ndarray, observed: str, ids: list[str], header: Header, chain: str,
+def _register(tidy: Tidy, residues: np.ndarray, observed: str, ids: list[str], header: Header, chain: str,
               changes: list[Change]) -> Register:  # fmt: skip
     alpha = tidy.alpha[residues]
     full = header.sequences.get(chain)
     label = tidy.columns.label[residues] if tidy.columns.label is not None else None
     if full and not _in_order(label, len(full)):
         names = [name.decode("latin1") for name in tidy.columns.residue_name[residues].tolist()]
-        label = align(full, names)
+        label = _places(full, names, tidy, residues)
         if label is None:
             changes.append(change("sequence_refused", "", f"full sequence of {len(full)} residues", "author numbers"))
             full = None
     if full:
         letters = "".join([LETTER_OF_COMPONENT.get(name) or _own_parent(header, name) for name in full])
-        for at, letter, where in zip((label - 1).tolist(), observed, ids, strict=True):
-            if letters[at] != letter:
-                changes.append(change("sequence_conflict", where, letters[at], letter))
+        named = "".join([letters[at] for at in (label - 1).tolist()])
+        if named != observed:
+            changes += [
+                change("sequence_conflict", where, before, after)
+                for where, before, after in zip(ids, named, observed, strict=True)
+                if before != after
+            ]
         return register_by_sequence(letters, observed, label, alpha, ids)
     if _in_order(label, None):
         return register_by_numbers(observed, label, alpha, ids, is_label=True)
     return register_by_numbers(observed, tidy.columns.number[residues].astype(np.int64), alpha, ids, is_label=False)
+
+
+def _places(full: tuple[str, ...], names: list[str], tidy: Tidy, residues: np.ndarray) -> np.ndarray | None:
+    """Find the observed residues in the full sequence: by their numbers where these agree with it, else by alignment."""
+    by_number = places_by_number(full, names, tidy.columns.number[residues])
+    if by_number is not None:
+        return by_number
+    step = np.linalg.norm(np.diff(tidy.alpha[residues], axis=0), axis=1)
+    return align(full, names, ~(step <= BROKEN))
 
 
 def _in_order(label: np.ndarray | None, length: int | None) -> bool:
@@ -296,7 +233,7 @@ def _atoms(c: Columns, rows: np.ndarray, residue_of_atom: np.ndarray, ids: list[
     return Atoms(
         name=_wide(c.name[rows], 4),
         element=_wide(c.element[rows], 2),
-        coord=c.coord[rows].astype(np.float32),
+        coord=c.coord[rows],
         residue_of_atom=residue_of_atom,
         occupancy=c.occupancy[rows],
         b_factor=c.b_factor[rows],

@@ -4,50 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 
 import gemmi
 import numpy as np
 
 from tertia.errors import InputError
+from tertia.structure import read_pdb_header
+from tertia.structure.columns import Columns, Header
+
+SAME_SEQUENCE = 0.9
+"""Fraction of observed residues that a full sequence must name alike to be taken for theirs."""
 
 POLYMER = 1  # gemmi's number of that entity type; waters and ligands have others
-
-
-@dataclass(frozen=True, eq=False)
-class Columns:
-    """One model of one file: A atoms, R residues as they are listed (microheterogeneity still apart)."""
-
-    # atoms
-    name: np.ndarray  # (A,) S8
-    element: np.ndarray  # (A,) S2, capitals
-    altloc: np.ndarray  # (A,) int8, 0 where there is none
-    coord: np.ndarray  # (A, 3) float64, Angstrom
-    occupancy: np.ndarray  # (A,) float32
-    b_factor: np.ndarray  # (A,) float32
-    # residues
-    first_atom: np.ndarray  # (R + 1,) int64, atoms of residue r are first_atom[r] : first_atom[r + 1]
-    residue_name: np.ndarray  # (R,) S8
-    number: np.ndarray  # (R,) int32, author number
-    insertion: np.ndarray  # (R,) int8, 32 (blank) where there is none
-    chain: np.ndarray  # (R,) S8, author chain name
-    polymer: np.ndarray  # (R,) bool
-    hetero: np.ndarray  # (R,) bool, HETATM
-    label: np.ndarray | None  # (R,) int32, number in the full sequence, -1 where unknown; None: nowhere known
-
-
-@dataclass(frozen=True)
-class Header:
-    """What the file says about itself."""
-
-    format: str  # "pdb", "mmcif" or "bcif"
-    method: str = ""
-    resolution: float | None = None
-    plddt: bool = False  # the B-factor column holds a confidence of 0-100
-    n_models: int = 1
-    sequences: dict[str, tuple[str, ...]] = field(default_factory=dict)  # author chain -> full sequence, residue names
-    parents: dict[str, str] = field(default_factory=dict)  # modified residue -> parent, as this file itself says
-    notes: tuple[str, ...] = ()
 
 
 def parse(content: bytes, where: str, *, model: int, assembly: str | None) -> tuple[Columns, Header]:
@@ -58,9 +27,26 @@ def parse(content: bytes, where: str, *, model: int, assembly: str | None) -> tu
     InputError: not a structure, damaged, cut, without atoms, or without the model or assembly asked for.
     """
     kind = detect(content, where)
+    if kind == "pdb":
+        _refuse_cut_pdb(content, where)
     structure, block, notes = _READERS[kind](content, where)
+    n_models = _choose_model(structure, model, where)
+    structure.setup_entities()
+    if assembly is not None:
+        _assemble(structure, assembly, where)
+    if kind == "pdb":
+        header = read_pdb_header.read_header(content, n_models=n_models, notes=notes)
+        if assembly is not None:  # the copies have new chain names
+            header = replace(header, sequences=_sequences(structure))
+    else:
+        header = _cif_header(structure, block, kind, n_models=n_models, notes=notes)
+    return _columns(structure, labelled=kind != "pdb"), header
+
+
+def _choose_model(structure: gemmi.Structure, model: int, where: str) -> int:
+    """Leave only the model asked for; return how many there were."""
     n_models = len(structure)
-    if not n_models or not any(len(chain) for chain in structure[0]):
+    if not any(len(chain) for other in structure for chain in other):
         raise InputError(
             where, found="no atom coordinates", allowed="a structure with ATOM records or an _atom_site table"
         )
@@ -69,21 +55,7 @@ def parse(content: bytes, where: str, *, model: int, assembly: str | None) -> tu
     for other in reversed(range(n_models)):
         if other != model - 1:
             del structure[other]
-    structure.setup_entities()
-    structure.assign_label_seq_id()
-    if assembly is not None:
-        _assemble(structure, assembly, where)
-    header = Header(
-        format=kind,
-        method=_method(structure, block),
-        resolution=structure.resolution or None,
-        plddt=_holds_plddt(structure, block),
-        n_models=n_models,
-        sequences=_sequences(structure),
-        parents={m.res_id.name: m.parent_comp_id for m in structure.mod_residues},
-        notes=notes,
-    )
-    return _columns(structure), header
+    return n_models
 
 
 # ---------------------------------------------------------------- formats
@@ -112,16 +84,58 @@ def _begins_a_line(content: bytes, *words: bytes) -> bool:
 
 
 def _read_pdb(content: bytes, where: str):
-    _refuse_cut_pdb(content, where)
-    notes: tuple[str, ...] = ()
+    sound, notes = (content, ()) if coordinates_are_plain(content) else _without_bad_numbers(content)
     try:
-        structure = gemmi.read_pdb_string(content)
+        structure = gemmi.read_pdb_string(sound)
     except (RuntimeError, ValueError, IndexError) as error:
-        structure = _read_pdb_without_charges(content)
+        structure = _read_pdb_without_charges(sound)
         if structure is None:
             raise InputError(where, found=f"damaged PDB file ({_first_line(error)})") from error
-        notes = ("the charge columns 79-80 are damaged and were ignored",)
+        notes = (*notes, "the charge columns 79-80 are damaged and were ignored")
     return structure, None, notes
+
+
+_NUMBER = re.compile(rb" *[-+]?(?:\d+\.?\d*|\.\d+) *")
+
+
+def coordinates_are_plain(content: bytes) -> bool:
+    """Tell at once whether every atom line has blanks, sign, digits, point, digits in its three coordinate columns.
+
+    False asks for a closer look, line by line; True must be right: the parser reads "nan" as 0 and "1x.5" as 1.
+    """
+    text = np.frombuffer(content + b" " * 54, dtype=np.uint8)
+    starts = np.append(0, np.flatnonzero(text == _NEWLINE) + 1)
+    starts = starts[starts <= len(content)]
+    word = np.ndarray((len(text) - 3,), dtype="<u4", buffer=text, strides=(1,))[starts]
+    lines = starts[(word == _ATOM) | (word == _HETATM)]
+    field = np.ndarray((len(content),), dtype="V24", buffer=text, offset=30, strides=(1,))[lines]
+    field = field.view(np.uint8).reshape(-1, 24)
+    blank = field == _SPACE
+    gap = blank[:, 1:] & ~blank[:, :-1]  # a blank behind something else ...
+    gap[:, 7::8] = False  # ... is right only where the next column begins
+    odd = (field > ord("9")) | ((field - np.uint8(ord("!"))) < 12) | (field == ord("/"))
+    return bool((field[:, 4::8] == ord(".")).all()) and not gap.any() and not odd.any()
+
+
+_NEWLINE, _SPACE = ord("\n"), ord(" ")
+_ATOM, _HETATM = (int.from_bytes(word, "little") for word in (b"ATOM", b"HETA"))
+
+
+def _without_bad_numbers(content: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """Take out atom lines whose coordinates are no numbers; the parser would read "nan" and "1x.5" as 0 and 1."""
+    lines = content.split(b"\n")
+    bad = [k for k, line in enumerate(lines) if line.startswith((b"ATOM  ", b"HETATM")) and not _has_coordinates(line)]
+    if not bad:
+        return content, ()
+    listed = ", ".join(lines[k][12:27].decode("latin1").strip() for k in bad[:5])
+    for k in bad:
+        lines[k] = b"REMARK"
+    more = ", ..." if len(bad) > 5 else ""
+    return b"\n".join(lines), (f"{len(bad)} atoms without a finite coordinate were refused: {listed}{more}",)
+
+
+def _has_coordinates(line: bytes) -> bool:
+    return all(_NUMBER.fullmatch(line[k : k + 8]) for k in (30, 38, 46))
 
 
 def _read_pdb_without_charges(content: bytes):
@@ -198,48 +212,46 @@ def _sequences(structure: gemmi.Structure) -> dict[str, tuple[str, ...]]:
     return out
 
 
-def align(full: Sequence[str], observed: Sequence[str]) -> np.ndarray | None:
-    """Return the 1-based place in `full` of each observed residue name, (n,) int64; None where they do not fit."""
-    result = gemmi.align_string_sequences(list(full), list(observed), [])
+def align(full: Sequence[str], observed: Sequence[str], broken: np.ndarray) -> np.ndarray | None:
+    """Return the 1-based place in `full` of each observed residue, (n,) int64; None where they do not fit.
+
+    Parameters
+    ----------
+    full, observed: residue names.
+    broken: (n - 1,) bool, no bond joins the residues k and k + 1: where gaps are cheap.
+    """
+    scoring = gemmi.AlignmentScoring()
+    cheap = [scoring.good_gapo, *np.where(broken, scoring.good_gapo, scoring.bad_gapo).tolist(), scoring.good_gapo]
+    result = gemmi.align_string_sequences(list(full), list(observed), cheap, scoring)
     places, at = [], 0
     for count, operation in re.findall(r"(\d+)([MID])", result.cigar_str()):
+        if operation == "D":
+            return None  # an observed residue that the sequence has no place for
         if operation == "M":
             places += range(at + 1, at + 1 + int(count))
-        elif operation == "D":
-            return None  # an observed residue that the sequence has no place for
         at += int(count)
     same = sum(full[place - 1] == name for place, name in zip(places, observed, strict=False))
-    return np.array(places) if len(places) == len(observed) and same >= 0.9 * len(observed) else None
+    return np.array(places) if len(places) == len(observed) and same >= SAME_SEQUENCE * len(observed) else None
 
 
-def _method(structure: gemmi.Structure, block) -> str:
-    if "_exptl.method" in structure.info:
-        return structure.info["_exptl.method"]
-    return "; ".join(experiment.method for experiment in structure.meta.experiments if experiment.method)
+def _cif_header(structure: gemmi.Structure, block, kind: str, *, n_models: int, notes: tuple[str, ...]) -> Header:
+    return Header(
+        format=kind,
+        method=structure.info["_exptl.method"] if "_exptl.method" in structure.info else "",  # noqa: SIM401
+        resolution=structure.resolution or None,
+        plddt=_holds_plddt(block),
+        n_models=n_models,
+        sequences=_sequences(structure),
+        parents={m.res_id.name: m.parent_comp_id for m in structure.mod_residues},
+        notes=notes,
+    )
 
 
-_PREDICTED_TITLE = re.compile(
-    r"\b(ALPHAFOLD|ESMFOLD|COLABFOLD|OPENFOLD|ROSETTAFOLD|OMEGAFOLD)\b.*\b(PREDICTION|MODEL)", re.I
-)
-
-
-def _holds_plddt(structure: gemmi.Structure, block) -> bool:
-    """Decide from metadata alone whether the B-factor column is a pLDDT.
-
-    mmCIF: the file declares a local quality metric of type pLDDT. PDB: no experiment is named, and the title says
-    "<predictor> ... prediction", or the method is THEORETICAL MODEL and a remark or cross reference names the predictor.
-    """
-    if block is not None:
-        kinds = [value.strip("'\"").lower() for value in block.find_values("_ma_qa_metric.type")]
-        modes = [value.strip("'\"").lower() for value in block.find_values("_ma_qa_metric.mode")]
-        return any(kind == "plddt" and mode == "local" for kind, mode in zip(kinds, modes, strict=False))
-    method = structure.info["_exptl.method"].upper() if "_exptl.method" in structure.info else ""
-    if method and "THEORETICAL" not in method:
-        return False
-    title = structure.info["_struct.title"] if "_struct.title" in structure.info else ""
-    if _PREDICTED_TITLE.search(title):
-        return True
-    return bool(method) and any(re.search(r"\bpLDDT\b", remark, re.I) for remark in structure.raw_remarks)
+def _holds_plddt(block) -> bool:
+    """Tell whether the file declares a local quality metric of type pLDDT, which then stands in the B-factor column."""
+    kinds = [value.strip("'\"").lower() for value in block.find_values("_ma_qa_metric.type")]
+    modes = [value.strip("'\"").lower() for value in block.find_values("_ma_qa_metric.mode")]
+    return any(kind == "plddt" and mode == "local" for kind, mode in zip(kinds, modes, strict=False))
 
 
 def _assemble(structure: gemmi.Structure, assembly: str, where: str) -> None:
@@ -252,23 +264,17 @@ def _assemble(structure: gemmi.Structure, assembly: str, where: str) -> None:
 
 
 # ---------------------------------------------------------------- columns
-def _columns(structure: gemmi.Structure) -> Columns:
+def _columns(structure: gemmi.Structure, *, labelled: bool) -> Columns:
     flat = gemmi.FlatStructure(structure)
-    sizes = [len(residue) for chain in structure[0] for residue in chain]
-    first = np.concatenate([[0], np.cumsum(sizes)])
-    start = first[:-1][np.diff(first) > 0]
-    label = None
-    if any(entity.full_sequence for entity in structure.entities) or structure.input_format != gemmi.CoorFormat.Pdb:
-        labels = [residue.label_seq or -1 for chain in structure[0] for residue in chain]
-        label = np.array(labels, dtype=np.int64)[np.diff(first) > 0]
+    start, label = _residues(structure, flat, labelled)
     return Columns(
         name=_text(flat.atom_names),
         element=(flat.element_names.view(np.uint8) & 0xDF).view("S2"),  # clearing this bit makes capitals
         altloc=flat.altlocs,
-        coord=flat.pos,
+        coord=flat.pos.astype(np.float32),
         occupancy=flat.occ,
         b_factor=flat.b_iso,
-        first_atom=np.append(start, first[-1]),
+        first_atom=np.append(start, len(flat.resnums)),
         residue_name=_text(flat.residue_names)[start],
         number=flat.resnums[start],
         insertion=flat.icodes[start],
@@ -277,6 +283,19 @@ def _columns(structure: gemmi.Structure) -> Columns:
         hetero=flat.het_flags[start] == ord("H"),
         label=label,
     )
+
+
+def _residues(structure: gemmi.Structure, flat: gemmi.FlatStructure, labelled: bool) -> tuple:
+    """Return the first atom of each residue, and the label numbers where there are any."""
+    if labelled:
+        sizes = np.array([len(residue) for chain in structure[0] for residue in chain])
+        label = np.array([residue.label_seq or -1 for chain in structure[0] for residue in chain], dtype=np.int64)
+        return (np.cumsum(sizes) - sizes)[sizes > 0], label[sizes > 0]
+    # Residues follow from the columns themselves: a loop over residue objects costs as much as the parsing.
+    name, chain = _text(flat.residue_names).view(np.uint64), _text(flat.chain_ids).view(np.uint64)
+    new = (name[1:] != name[:-1]) | (chain[1:] != chain[:-1])
+    new |= (flat.resnums[1:] != flat.resnums[:-1]) | (flat.icodes[1:] != flat.icodes[:-1])
+    return np.append(0, np.flatnonzero(new) + 1), None
 
 
 def _text(rows: np.ndarray) -> np.ndarray:

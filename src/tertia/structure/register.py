@@ -27,6 +27,23 @@ class Register:
     gaps: tuple[Gap, ...]
 
 
+def places_by_number(full: Sequence[str], observed: Sequence[str], number: np.ndarray) -> np.ndarray | None:
+    """Return the 1-based place of each observed residue where one shift of the author numbers makes every name agree.
+
+    None where no shift does (insertion codes, jumps of the numbering, other residues): an alignment decides then.
+    """
+    place = number.astype(np.int64) - int(number[0])
+    slack = len(full) - int(place[-1]) - 1
+    if slack < 0 or (np.diff(place) <= 0).any():
+        return None
+    for shift in range(slack + 1):
+        if full[shift] == observed[0] and all(
+            full[shift + p] == o for p, o in zip(place.tolist(), observed, strict=True)
+        ):
+            return place + shift + 1
+    return None
+
+
 def register_by_sequence(
     full: str, observed: str, label: np.ndarray, alpha: np.ndarray, ids: Sequence[str]
 ) -> Register:

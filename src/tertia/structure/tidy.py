@@ -1,0 +1,101 @@
+"""Which atoms and residues of a file count: no hydrogens, no atoms without a place, one conformer, one residue a place."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tertia.structure.columns import Columns
+from tertia.structure.conformers import choose_conformers
+from tertia.structure.report import Change, change
+
+SAME_PLACE = 2.0
+"""CA-CA distance in Angstrom below which two residues of one number are alternatives, not neighbours."""
+
+_ELEMENT = {symbol: np.array([symbol], dtype="S2").view(np.uint16)[0] for symbol in ("H", "D", "C")}
+_CA = np.array([b"CA"], dtype="S8").view(np.uint64)[0]
+_NO_INSERTION = ord(" ")
+
+
+class Tidy:
+    """The atoms that stay after hydrogens, atoms without a place, alternatives and repetitions are out."""
+
+    def __init__(self, columns: Columns) -> None:
+        self.columns = columns
+        element = columns.element
+        # Compared as numbers: numpy compares strings ten times more slowly.
+        code = element.view(np.uint16)
+        self.is_hydrogen = (code == _ELEMENT["H"]) | (code == _ELEMENT["D"])
+        self.is_placed = _placed(columns.coord)
+        self.kept = self.is_placed & ~self.is_hydrogen
+        sizes = np.diff(columns.first_atom)
+        self.residue_of_atom = np.repeat(np.arange(len(sizes)), sizes)
+        self.chosen: dict[int, tuple[str, str]] = {}
+        if columns.altloc.any():
+            self._choose()
+        self.alpha = np.full((len(sizes), 3), np.nan)
+        central = np.flatnonzero((columns.name.view(np.uint64) == _CA) & (code == _ELEMENT["C"]) & self.kept)
+        self.alpha[self.residue_of_atom[central]] = columns.coord[central]
+
+    def _choose(self) -> None:
+        columns, rows = self.columns, np.flatnonzero(self.kept)
+        bounds = np.searchsorted(rows, columns.first_atom)
+        kept, self.chosen = choose_conformers(columns.altloc[rows], columns.name[rows], columns.occupancy[rows], bounds)
+        self.kept[rows[~kept]] = False
+
+    def one_residue_a_place(self, residues: np.ndarray, changes: list[Change]) -> np.ndarray:
+        """Resolve microheterogeneity: of several residues at one place keep that of the highest occupancy."""
+        c = self.columns
+        same = (np.diff(c.number[residues]) == 0) & (np.diff(c.insertion[residues]) == 0)
+        if not same.any():
+            return residues
+        groups: list[list[int]] = [[int(residues[0])]]
+        for k, joined in enumerate(same.tolist(), start=1):
+            here = int(residues[k])
+            if joined and self._alternative(groups[-1][0], here):
+                groups[-1].append(here)
+            else:
+                groups.append([here])
+        best = [max(group, key=lambda r: round(self._occupancy(r), 4)) for group in groups]
+        for group, winner in zip(groups, best, strict=True):
+            if len(group) > 1:
+                names = [c.residue_name[r].decode("latin1") for r in group]
+                changes.append(
+                    change("microheterogeneity", self.id_of(winner), ",".join(names), names[group.index(winner)])
+                )
+        return np.array(best)
+
+    def _alternative(self, first: int, second: int) -> bool:
+        c = self.columns
+        coded = c.altloc[c.first_atom[second] : c.first_atom[second + 1]].any()
+        return bool(coded) or bool(np.linalg.norm(self.alpha[first] - self.alpha[second]) < SAME_PLACE)
+
+    def _occupancy(self, residue: int) -> float:
+        rows = slice(self.columns.first_atom[residue], self.columns.first_atom[residue + 1])
+        kept = self.kept[rows]
+        return float(self.columns.occupancy[rows][kept].mean()) if kept.any() else -1.0
+
+    def ids_of(self, residues: np.ndarray) -> list[str]:
+        """Return author numbers with insertion codes."""
+        ids = [str(number) for number in self.columns.number[residues].tolist()]
+        insertions = self.columns.insertion[residues]
+        if (insertions != _NO_INSERTION).any():
+            return [number + chr(code).strip() for number, code in zip(ids, insertions.tolist(), strict=True)]
+        return ids
+
+    def rows_of(self, residues: np.ndarray) -> np.ndarray:
+        """Return the atoms of the residues, in the order of the residues."""
+        bounds = self.columns.first_atom
+        if int(residues[-1]) - int(residues[0]) + 1 == len(residues):
+            return np.arange(bounds[residues[0]], bounds[residues[-1] + 1])
+        first, size = bounds[residues], bounds[residues + 1] - bounds[residues]
+        before = np.cumsum(size) - size
+        return np.arange(int(size.sum())) + np.repeat(first - before, size)
+
+    def id_of(self, residue: int) -> str:
+        """Author number and insertion code."""
+        return f"{self.columns.number[residue]}{chr(self.columns.insertion[residue]).strip()}"
+
+
+def _placed(coord: np.ndarray) -> np.ndarray:
+    finite = np.isfinite(coord)
+    return np.ones(len(coord), dtype=bool) if finite.all() else finite.all(axis=1)
