@@ -41,8 +41,8 @@ def pretrain(
 
     wanted = read_recipe(recipe, overrides)
     if not wanted.data.store:
-        raise RecipeError(str(recipe), "data.store", found="no store is given", hint="add store=FOLDER; `tertia prepare` makes one")
+        hint = "add store=FOLDER; `tertia prepare` makes one"
+        raise RecipeError(str(recipe), "data.store", found="no store is given", hint=hint)
     store = Store.open(wanted.data.store)
-    return fit(
-        wanted.family, store, wanted.training, Path(output), recipe=wanted.text(), resume=resume, quiet=quiet
-    )  # fmt: skip
+    text = wanted.text()
+    return fit(wanted.family, store, wanted.training, Path(output), recipe=text, resume=resume, quiet=quiet)

@@ -20,6 +20,8 @@ from tertia.models import FAMILIES
 from tertia.models.family import Family
 from tertia.training.settings import TrainingRecipe
 
+WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+
 
 @dataclass(frozen=True)
 class DataRecipe:
@@ -70,7 +72,8 @@ def read_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     made = {name: build(name, kind, sections.get(name, {}), mistakes) for name, kind in kinds.items()}
     mistakes += [unknown(name, kinds, what="section") for name in sections if name not in kinds]
     if mistakes:
-        raise RecipeError(str(path), found="\n  ".join([f"{len(mistakes)} mistake{'s' * (len(mistakes) > 1)}", *mistakes]))
+        count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
+        raise RecipeError(str(path), found="\n  ".join([count, *mistakes]))
     return Recipe(**made)
 
 
@@ -95,7 +98,8 @@ def section_kinds(sections: dict[str, Any], mistakes: list[str]) -> dict[str, ty
     values = family if isinstance(family, dict) else {}
     name = values.pop("name", None)
     if name not in FAMILIES:
-        mistakes.append(f"family.name: {name!r} is no family{suggestion(str(name), FAMILIES)}; allowed: {', '.join(FAMILIES)}")
+        guess = suggestion(str(name), FAMILIES)
+        mistakes.append(f"family.name: {name!r} is no family{guess}; allowed: {', '.join(FAMILIES)}")
         return {"training": TrainingRecipe, "data": DataRecipe}
     return {"family": FAMILIES[name], "training": TrainingRecipe, "data": DataRecipe}
 
@@ -163,7 +167,7 @@ def converted(value: Any, kind: Any) -> Any:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if type(value) is not kind:
-        raise ValueError({int: "a whole number", float: "a number", bool: "true or false", str: "text"}.get(kind, str(kind)))
+        raise ValueError(WORDS.get(kind, str(kind)))
     return value
 
 

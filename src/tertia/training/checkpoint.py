@@ -83,7 +83,8 @@ def load(model: str | Path) -> Checkpoint:
     digest = hashlib.sha256(raw).hexdigest()
     if digest != meta["sha256"]:
         raise CheckpointError(
-            str(folder), WEIGHTS, found=f"has the SHA-256 {digest[:16]}…", allowed=f"{meta['sha256'][:16]}… as in {CARD}",
+            str(folder), WEIGHTS, found=f"has the SHA-256 {digest[:16]}",
+            allowed=f"{meta['sha256'][:16]}, as {CARD} says",
             hint="the file is damaged or of another run; a training run that is continued writes both anew",
         )  # fmt: skip
     network = family.network()
@@ -163,14 +164,15 @@ def family_of(meta: Mapping[str, Any], *, where: str) -> Family:
 
 
 def fill(network: torch.nn.Module, tensors: Mapping[str, torch.Tensor], *, where: str) -> None:
-    """Put weights into a network in place; raises CheckpointError unless names, shapes and types agree and all is finite."""
+    """Put weights into a network; raises CheckpointError unless names and shapes agree and all values are finite."""
     own = network.state_dict()
     absent, foreign = sorted(set(own) - set(tensors)), sorted(set(tensors) - set(own))
     wrong = [name for name in own if name in tensors and own[name].shape != tensors[name].shape]
     if absent or foreign or wrong:
-        found = f"lacks {len(absent)}, has {len(foreign)} unknown and {len(wrong)} tensors of another shape"
+        first = (absent + foreign + wrong)[0]
+        found = f"lacks {len(absent)}, has {len(foreign)} unknown and {len(wrong)} misshapen tensors (first: {first})"
         raise CheckpointError(
-            where, WEIGHTS, found=f"{found} (first: {(absent + foreign + wrong)[0]})", allowed="the tensors of the family",
+            where, WEIGHTS, found=found, allowed="the tensors of the family",
             hint="the weights belong to other hyper-parameters or another version",
         )  # fmt: skip
     bad = [name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]

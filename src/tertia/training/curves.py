@@ -32,7 +32,8 @@ def draw(folder: Path) -> str:
 
 def draw_course(axes: Any, lines: list[dict[str, Any]]) -> None:
     """Draw the loss over the steps; 1 is predicting nothing."""
-    for kind, label, style in (("train", "training", {"lw": 0.7, "alpha": 0.7}), ("valid", "validation", {"marker": ".", "lw": 1.2})):
+    styles = {"train": ("training", {"lw": 0.7, "alpha": 0.7}), "valid": ("validation", {"marker": ".", "lw": 1.2})}
+    for kind, (label, style) in styles.items():
         chosen = [line for line in lines if line["kind"] == kind]
         if chosen:
             axes.plot([line["step"] for line in chosen], [line["loss"] for line in chosen], label=label, **style)

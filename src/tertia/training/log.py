@@ -21,14 +21,14 @@ class Log:
     def __init__(self, folder: Path, *, n_bytes: int = 0, step: int = 0) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / LINES
-        with open(self.path, "ab") as handle:
-            handle.truncate(n_bytes)  # what was written after the state that the run goes on from
-        self._handle = open(self.path, "ab")
+        self._handle = open(self.path, "ab")  # noqa: SIM115 - open as long as the run goes on
+        self._handle.truncate(n_bytes)  # what comes after was written later than the state that the run goes on from
         self._board = _tensorboard(folder, step)
 
     def write(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
         """Add one line; numbers also go to TensorBoard."""
-        self._handle.write((json.dumps({"kind": kind, "step": step, **values}) + "\n").encode())
+        line = {"kind": kind, "step": step, **_rounded(values)}
+        self._handle.write((json.dumps(line) + "\n").encode())
         self._handle.flush()
         if self._board is not None:
             for name, value in _flat(values):
@@ -61,6 +61,12 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, fl
             yield f"{prefix}{name}", value
 
 
+def _rounded(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _rounded(item) for name, item in value.items()}
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
 def _tensorboard(folder: Path, step: int) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
@@ -77,10 +83,11 @@ class Display:
         self._bar = None
         self._begun = self._spoken = time.monotonic()
         self._first = step
-        if shown and sys.stderr.isatty():
-            self._bar = _bar(step, steps)
 
     def __enter__(self) -> Display:
+        if self.shown and sys.stderr.isatty():
+            self._bar = _bar(self._first, self.steps)
+        self._begun = time.monotonic()
         return self
 
     def __exit__(self, *_) -> None:

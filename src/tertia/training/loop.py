@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
@@ -38,14 +39,15 @@ class Outcome:
 
 
 def fit(
-    family: Family, store: Store, settings: TrainingRecipe, folder: Path, *, recipe: str, resume: bool = True, quiet: bool = False
+    family: Family, store: Store, settings: TrainingRecipe, folder: Path, *, recipe: str, resume: bool, quiet: bool
 ) -> Outcome:
     """Train a family on a store; write a checkpoint folder that grows better with every validation.
 
     Parameters
     ----------
     recipe: text that is kept in the checkpoint.
-    resume: continue, bit for bit, when the folder holds an unfinished run; otherwise begin anew.
+    resume: continue, bit for bit, when the folder holds a run; otherwise begin anew.
+    quiet: say nothing on stderr.
 
     Raises
     ------
@@ -54,8 +56,7 @@ def fit(
     if settings.threads:
         torch.set_num_threads(settings.threads)
     with crew(settings.device) as processes, stop_signal(settings.max_minutes) as stop:
-        run = Run(family, store, settings, Path(folder), processes, recipe=recipe, resume=resume, quiet=quiet)
-        with run:
+        with Run(family, store, settings, Path(folder), processes, recipe=recipe, resume=resume, quiet=quiet) as run:
             train(run, processes, stop)
         return Outcome(run.folder, run.state.step, run.steps, run.state.best)
 
@@ -67,7 +68,7 @@ def train(run: Run, processes: Crew, stop: threading.Event) -> None:
     parameters = [parameter for parameter in state.network.parameters() if parameter.requires_grad]
 
     for noisy, target in run.examples.from_step(state.step, processes.device):
-        torch.manual_seed(hash((settings.seed, state.step, processes.rank)))  # for networks that draw, as dropout does
+        torch.manual_seed(seed_of(settings.seed, state.step, processes.rank))  # for networks that draw, as dropout does
         rate = learning_rate(state.step, steps, settings)
         set_learning_rate(state.optimiser, rate)
 
@@ -105,9 +106,14 @@ def engine(network: torch.nn.Module, settings: TrainingRecipe, processes: Crew) 
     return network
 
 
+def seed_of(*numbers: int) -> int:
+    """Return one seed from several numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+
+
 @contextmanager
 def stop_signal(max_minutes: float) -> Iterator[threading.Event]:
-    """Yield an event that is set by Ctrl-C, by SIGTERM, or when the time is over; a second Ctrl-C interrupts at once."""
+    """Yield an event that Ctrl-C, SIGTERM or the end of the time sets; a second Ctrl-C interrupts at once."""
     stop = threading.Event()
     old = {}
 

@@ -35,7 +35,7 @@ class Crew:
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is up in any process."""
-        return bool(self.sum(torch.tensor(int(flag), device=self.device)))
+        return flag if self.size == 1 else bool(self.sum(torch.tensor(int(flag), device=self.device)))
 
     def wait(self) -> None:
         """Wait until all processes are here."""

@@ -27,12 +27,15 @@ FREE = ("threads", "workers", "cache_megabytes", "device", "max_minutes", "compi
         "checkpoint_every", "n_valid", "valid_draws", "start")  # fmt: skip
 """Settings that may differ when a run is continued, without a word."""
 
+SECONDS_BETWEEN_DRAWINGS = 60.0
+
 
 class Run:
     """Everything the loop works with."""
 
     def __init__(
-        self, family: Family, store: Store, settings: TrainingRecipe, folder: Path, crew: Crew, *, recipe: str, resume: bool, quiet: bool
+        self, family: Family, store: Store, settings: TrainingRecipe, folder: Path, crew: Crew, *,
+        recipe: str, resume: bool, quiet: bool,
     ) -> None:  # fmt: skip
         self.family, self.store, self.settings, self.folder, self.crew = family, store, settings, folder, crew
         self.recipe = recipe
@@ -45,14 +48,18 @@ class Run:
         self.state = TrainingState(family, settings, crew.device, self.names)
         self.store_hash = fingerprint(store)
         begun = read_meta(folder) if resume else None
-        self.display = Display(shown=crew.first and not quiet, step=begun["step"] if begun else 0, steps=self.steps, batch=settings.batch)
+        shown, first = crew.first and not quiet, begun["step"] if begun else 0
+        self.display = Display(shown=shown, step=first, steps=self.steps, batch=settings.batch)
         if begun is not None:
             self._continue(begun)
-        crew.wait()
+        else:
+            self._begin(resume)
+        crew.wait()  # all have read what is there; now the first process may write
         self.log = self._open_log(begun) if crew.first else None
-        self._drawn = 0.0
+        self._drawn, self._noticed = time.monotonic(), False
 
     def __enter__(self) -> Run:
+        self.display.__enter__()
         return self
 
     def __exit__(self, kind: type | None, *_: object) -> None:
@@ -61,14 +68,15 @@ class Run:
             if kind is None:
                 self.draw()
         self.display.__exit__()
-        self.crew.wait() if kind is None else None
+        if kind is None:
+            self.crew.wait()
 
     def due(self, stop: threading.Event) -> set[str]:
         """Return what is to be done after this step: "log", "validate", "save", "stop"."""
         step, settings = self.state.step, self.settings
         last = step >= self.steps
         every = {"log": settings.log_every, "validate": settings.validate_every, "save": settings.checkpoint_every}
-        due = {name for name, n in every.items() if step % n == 0 or (last and name != "log")}
+        due = {name for name, n in every.items() if step % n == 0 or last}
         # Several processes must agree, which costs a round trip: they ask each other only when something is due anyway.
         if (due or self.crew.size == 1) and self.crew.any(stop.is_set()) and not last:
             due |= {"save", "stop"}
@@ -95,11 +103,12 @@ class Run:
             return
         if score is not None:
             self.log.write("valid", state.step, asdict(score))
-            dimension = "" if score.effective_dimension is None else f"  effective dimension {score.effective_dimension:.1f}"
-            self.display.say(f"step {state.step:,}  validation loss {score.loss:.4f}{' (best)' if best else ''}{dimension}")
+            text = f"step {state.step:,}  validation loss {score.loss:.4f}{' (best)' if best else ''}"
+            dimension = score.effective_dimension
+            self.display.say(text if dimension is None else f"{text}  effective dimension {dimension:.1f}")
         if best:
             checkpoint.save(self.folder, self.family, state.shown, recipe=self.recipe, meta=self.card(score))
-        if time.monotonic() - self._drawn > 60.0:
+        if time.monotonic() - self._drawn > SECONDS_BETWEEN_DRAWINGS:
             self._drawn = time.monotonic()
             self.draw()
 
@@ -113,7 +122,7 @@ class Run:
     def draw(self) -> None:
         """Draw the loss curves into the run folder."""
         notice = curves.draw(self.folder)
-        if notice and not getattr(self, "_noticed", False):
+        if notice and not self._noticed:
             self._noticed = True
             self.display.say(notice)
 
@@ -141,6 +150,15 @@ class Run:
             raise RecipeError("recipe", "training.batch", found=f"is {self.settings.batch}",
                               allowed=f"a multiple of the number of processes, {self.crew.size}")  # fmt: skip
 
+    def _begin(self, resume: bool) -> None:
+        if resume and (self.folder / checkpoint.CARD).is_file() and not (self.folder / STATE.parent).is_dir():
+            raise CheckpointError(
+                str(self.folder), found="holds a checkpoint that is not a run to be continued",
+                hint="train into another folder; training.start=FOLDER begins with the weights of this one",
+            )  # fmt: skip
+        if self.settings.start:
+            self.state.begin_from(self.settings.start)
+
     def _continue(self, begun: dict[str, Any]) -> None:
         old, new = begun["family"], plain(asdict(self.family))
         changed = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
@@ -163,8 +181,11 @@ class Run:
 
     def _open_log(self, begun: dict[str, Any] | None) -> Log:
         if begun is None:
-            shutil.rmtree(self.folder / STATE.parent, ignore_errors=True)
-            shutil.rmtree(self.folder / "tensorboard", ignore_errors=True)
+            for name in (STATE.parent, "tensorboard"):
+                shutil.rmtree(self.folder / name, ignore_errors=True)
+            for name in (checkpoint.CARD, checkpoint.WEIGHTS):
+                (self.folder / name).unlink(missing_ok=True)
+            (self.folder / STATE.parent).mkdir(parents=True)  # from now on this is a run folder
             checkpoint.save_training_set(self.folder, self.store, self.examples.positions)
         log = Log(self.folder, n_bytes=begun["log_bytes"] if begun else 0, step=self.state.step)
         if begun is None:

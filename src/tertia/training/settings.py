@@ -48,8 +48,8 @@ class TrainingRecipe:
         for key in ("batch", "draws", "log_every", "validate_every", "checkpoint_every", "valid_draws"):
             if getattr(self, key) < 1:
                 yield key, f"is {getattr(self, key)}", "1 or more"
-        for key in ("seed", "steps", "epochs", "warmup_steps", "final_learning_rate", "weight_decay", "clip_norm", "threads",
-                    "workers", "cache_megabytes", "n_valid", "max_minutes"):  # fmt: skip
+        for key in ("seed", "steps", "epochs", "warmup_steps", "final_learning_rate", "weight_decay", "clip_norm",
+                    "threads", "workers", "cache_megabytes", "n_valid", "max_minutes"):  # fmt: skip
             if not 0 <= getattr(self, key) < math.inf:
                 yield key, f"is {getattr(self, key)}", "0 or more"
         if not 0 < self.learning_rate < math.inf:

@@ -1,4 +1,4 @@
-"""The state of a run between two steps, written and restored bit for bit: one file, so that it is whole or not there."""
+"""The state of a run between two steps, written and restored bit for bit: one file, so it is whole or not there."""
 
 from __future__ import annotations
 
@@ -26,11 +26,7 @@ class TrainingState:
 
     def __init__(self, family: Family, settings: TrainingRecipe, device: torch.device, names: tuple[str, ...]) -> None:
         torch.manual_seed(settings.seed)
-        self.network = family.network()
-        if settings.start:
-            start = checkpoint.load(settings.start)
-            checkpoint.fill(self.network, start.network.state_dict(), where=settings.start)
-        self.network.to(device)
+        self.network = family.network().to(device)
         self.average = copy_of(self.network) if settings.ema_decay else None
         self.optimiser = make_optimiser(self.network, settings)
         self.tally = Tally(names, device)
@@ -41,6 +37,13 @@ class TrainingState:
     def shown(self) -> torch.nn.Module:
         """The weights that are validated and saved for use: the average where there is one."""
         return self.network if self.average is None else self.average
+
+    def begin_from(self, model: str) -> None:
+        """Take over the weights of a checkpoint; raises CheckpointError when they do not fit."""
+        weights = checkpoint.load(model).network.state_dict()
+        for network in (self.network, self.average):
+            if network is not None:
+                checkpoint.fill(network, weights, where=model)
 
     def write(self, folder: Path, meta: Mapping[str, Any]) -> None:
         """Write the state atomically; `meta` is kept beside it."""

@@ -1,4 +1,4 @@
-"""Sum losses by group (for distmap the noise level) without waiting for the device, and notice when one is not finite."""
+"""Sum losses by group (for distmap the noise level) without waiting for the device; notice what is not finite."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ class Tally:
 
     def bad_groups(self, crew: Crew) -> list[str]:
         """Return the names of the groups whose summed loss is not finite."""
-        return [name for name, s in zip(self.names, crew.sum(self.sums).tolist(), strict=True) if not abs(s) < float("inf")]
+        finite = torch.isfinite(crew.sum(self.sums)).tolist()
+        return [name for name, good in zip(self.names, finite, strict=True) if not good]
 
 
 def check_finite(tally: Tally, crew: Crew, *, where: str, step: int, rate: float) -> None:
@@ -60,7 +61,7 @@ def check_finite(tally: Tally, crew: Crew, *, where: str, step: int, rate: float
     groups = ", ".join(tally.bad_groups(crew)) or "none (only the gradient)"
     raise TrainingError(
         where, f"step {step}",
-        found=f"the loss or its gradient is not finite any more (learning rate {rate:.3g}; groups with a bad loss: {groups})",
+        found=f"the loss or its gradient is not finite (learning rate {rate:.3g}; groups with a bad loss: {groups})",
         allowed="finite numbers",
         hint="the last checkpoint is whole; try a lower training.learning_rate, more training.warmup_steps, "
              "training.clip_norm=1.0 or training.precision=fp32",

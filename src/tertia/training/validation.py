@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from tertia.data.batch import collate
-from tertia.models.family import Family
 from tertia.training.examples import VALIDATION, FeaturisedChains, to_device
 from tertia.training.processes import Crew
 from tertia.training.settings import TrainingRecipe
@@ -72,7 +71,7 @@ class Validation:
 
     def effective_dimension(self, network: torch.nn.Module) -> float | None:
         """Return the effective dimension of the residue embeddings of some validation chains, unperturbed."""
-        if not hasattr(network, "encode"):
+        if not hasattr(network, "encode") or not self.crew.first:
             return None
         lengths = self.chains.store.lengths[self.positions]
         rows: list[torch.Tensor] = []
