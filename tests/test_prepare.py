@@ -28,10 +28,12 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> Path:
-    """Twelve good files of one or two chains, one repeated sequence, one short chain, one gappy one, one broken file."""
+    """Twelve good files of one or two chains, a repeated sequence, a short chain, a gappy one, a broken file."""
     folder = tmp_path_factory.mktemp("files")
     for k in range(12):
-        chains = [polymer(40 + 5 * k, seed=k, chain="A")] + ([polymer(35, seed=50 + k, chain="B")] if k % 3 == 0 else [])
+        chains = [polymer(40 + 5 * k, seed=k, chain="A")] + (
+            [polymer(35, seed=50 + k, chain="B")] if k % 3 == 0 else []
+        )
         (folder / f"p{k:02d}.pdb").write_text(pdb_text(chains))
     extra = "_refine.entry_id TEST\n_refine.pdbx_refine_id X-RAY\n_refine.ls_d_res_high 1.2\n#\n"
     (folder / "q_sharp.cif").write_text(mmcif_text([polymer(45, seed=1)], extra=extra))
@@ -153,7 +155,7 @@ def many(tmp_path_factory) -> Path:
 
 
 def start(archive: Path, output: Path) -> subprocess.Popen:
-    code = "import sys; from tertia.prepare import prepare; prepare([sys.argv[1]], sys.argv[2], progress=False, tool='builtin')"
+    code = "import sys, tertia; tertia.prepare([sys.argv[1]], sys.argv[2], progress=False, tool='builtin')"
     return subprocess.Popen([sys.executable, "-c", code, str(archive), str(output)], start_new_session=True)
 
 

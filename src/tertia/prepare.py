@@ -104,7 +104,9 @@ def _finished(output: Path, plan: Plan) -> PrepareReport | None:
         if report.settings == plan.as_dict():
             return report
     raise InputError(
-        str(output), found="holds a store that was made with other inputs or settings", hint="choose another output folder"
+        str(output),
+        found="holds a store that was made with other inputs or settings",
+        hint="choose another output folder",
     )
 
 
@@ -171,7 +173,7 @@ def _shortened(frame: str, parent: str) -> str:
 def _finish(
     writer: StoreWriter, plan: Plan, excluded: Sequence[Record], jobs: int, bar: Progress
 ) -> PrepareReport:  # fmt: skip
-    """Choose, cluster and split the chains of the journal, and seal the store. Repeated after a kill, it does the same."""
+    """Choose, cluster and split the chains of the journal, and seal the store; after a kill, do the same again."""
     notes = [values for _, values in writer.notes() if "source" in values]
     refused = [Refusal(note["source"], *row) for note in notes for row in note["refused"]]
     failed = [Failure(note["source"], note["failed"]) for note in notes if "failed" in note]

@@ -18,6 +18,7 @@ LAYER = {
     "residues": 0,
     "structure": 1,
     "sequence": 1,
+    "download": 1,
     "data": 2,
     "nn": 3,
     "models": 4,

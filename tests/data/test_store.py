@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from tests.structures import make_chain
 from tertia.data.journal import Journal
 from tertia.data.record import fold_runs, unfold_runs
 from tertia.data.store import Store
 from tertia.data.writer import JOURNAL, Placement, StoreWriter
 from tertia.errors import InputError
 from tertia.residues import letter_indices
+from tests.structures import make_chain
 
 
 def chains(n: int = 7) -> list:
@@ -109,7 +109,9 @@ def test_compact_file_has_the_same_alphas_and_index(folder, tmp_path):
         assert (slim.sequence, slim.residue_id, slim.meta) == (chain.sequence, chain.residue_id, chain.meta)
         np.testing.assert_array_equal(slim.alpha, chain.alpha)
         assert slim.atoms is None or set(slim.atoms.name.tolist()) <= {"CA"}
-    assert compact.compact(tmp_path / "again.safetensors").read_bytes() == (tmp_path / "corpus.safetensors").read_bytes()
+    assert (
+        compact.compact(tmp_path / "again.safetensors").read_bytes() == (tmp_path / "corpus.safetensors").read_bytes()
+    )
 
 
 def test_appending_later_equals_writing_at_once(tmp_path):

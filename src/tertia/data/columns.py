@@ -39,7 +39,7 @@ class Column:
 def write_columns(path: Path, columns: Mapping[str, Column | np.ndarray], *, meta: Mapping[str, str]) -> None:
     """Write columns as one safetensors file, atomically: the file is either whole or not there.
 
-    The same columns give the same bytes (the safetensors library orders its metadata at random, so it is not used here).
+    The same columns give the same bytes (the safetensors library orders its metadata at random: not used).
     """
     columns = {name: column if isinstance(column, Column) else Column.whole(column) for name, column in columns.items()}
     # Wide types first keeps every column aligned to its own item size.
@@ -69,7 +69,7 @@ def write_columns(path: Path, columns: Mapping[str, Column | np.ndarray], *, met
                 raise ValueError(f"column {name}: chunks hold {handle.tell() - before} bytes, not {high - low}")
 
 
-class replaced:  # noqa: N801 - reads as a verb: `with replaced(path) as handle`
+class replaced:
     """Open a temporary neighbour of a file for writing; on success flush it to disk and move it into place."""
 
     def __init__(self, path: Path) -> None:

@@ -13,13 +13,16 @@ from tertia.structure.chain import Chain
 
 @dataclass(frozen=True)
 class Filters:
-    """Limits that a chain must keep; the defaults are generous, because the models read short, long and gapped chains."""
+    """Limits that a chain must keep; generous by default, because the models read short, long and gapped chains."""
 
     min_length: int = 20  # residues with a C-alpha
     max_length: int = 5000  # residues, missing ones included
     max_resolution: float = 9.0  # Angstrom; chains of unknown resolution pass
     methods: tuple[str, ...] = ()  # parts of method names to take, any case ("x-ray", "nmr"); () takes all
-    ca_distance: tuple[float, float] = (2.8, 4.8)  # Angstrom, C-alphas of neighbours in sequence (Guo et al. 2022, code)
+    ca_distance: tuple[float, float] = (
+        2.8,
+        4.8,
+    )  # Angstrom, C-alphas of neighbours in sequence (Guo et al. 2022, code)
     max_odd_bonds: float = 0.05  # fraction of neighbours outside ca_distance
     max_missing_fraction: float = 0.3  # of residues without a C-alpha (Guo et al. 2022, code)
     max_unknown_fraction: float = 0.5  # of residues that are none of the 20

@@ -24,7 +24,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        self._handle = open(self.path, "a+b")
+        self._handle = open(self.path, "a+b")  # noqa: SIM115 - held until close
         try:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

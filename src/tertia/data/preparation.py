@@ -62,7 +62,8 @@ class PrepareReport:
         lines = [f"{'read':<22}{self.n_files:>10,} files  {self.n_chains:>10,} chains  {self.n_residues:>12,} residues"]
         for name, part in self.parts.items():
             lines.append(
-                f"{name:<22}{part['clusters']:>10,} groups {part['chains']:>10,} chains  {part['residues']:>12,} residues"
+                f"{name:<22}{part['clusters']:>10,} groups {part['chains']:>10,} chains  "
+                f"{part['residues']:>12,} residues"
             )
         for rule, count in self.rules.items():
             label, what = ("failed", "files") if rule == "failed" else (f"refused: {rule}", "chains")

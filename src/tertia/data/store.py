@@ -7,6 +7,7 @@ Reading needs numpy only. Why it is so: docs/adr/0002-store.md.
 
 from __future__ import annotations
 
+import itertools
 import json
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
@@ -120,7 +121,7 @@ class Store:
     def keys(self) -> list[str]:
         """All keys in order; made on first use (a million take a second)."""
         text, offsets = self._index["key"].tobytes(), self._index["key_offsets"].tolist()
-        return [text[start:stop].decode() for start, stop in zip(offsets, offsets[1:], strict=False)]
+        return [text[start:stop].decode() for start, stop in itertools.pairwise(offsets)]
 
     def position(self, key: str) -> int:
         """Return the position of a key; raises InputError when the store does not have it."""

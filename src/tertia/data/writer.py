@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -107,7 +108,9 @@ class StoreWriter:
         sequence = columns["sequence"].tobytes().decode("ascii")
         return Summary(number, f"{text['entry']}_{text['id']}", sequence, n_seen, text["meta"])
 
-    def seal(self, placements: Sequence[Placement] | None = None, *, ledger: Mapping[str, object] | None = None) -> None:
+    def seal(
+        self, placements: Sequence[Placement] | None = None, *, ledger: Mapping[str, object] | None = None
+    ) -> None:
         """Turn the journal's chains into shards behind those that are there, then forget the journal.
 
         Parameters
@@ -209,7 +212,7 @@ def _joined_index(old: Columns | None, parts: Sequence[dict[str, np.ndarray]]) -
     }
     index["key_offsets"] = _offsets(index.pop("key_length"))
     text, offsets = index["key"].tobytes(), index["key_offsets"].tolist()
-    keys = [text[start:stop] for start, stop in zip(offsets, offsets[1:], strict=False)]
+    keys = [text[start:stop] for start, stop in itertools.pairwise(offsets)]
     index["key_order"] = np.array(sorted(range(len(keys)), key=keys.__getitem__), np.int64)
     return index
 
