@@ -32,7 +32,7 @@ def choose_conformers(
         codes, weights = altloc[rows].tolist(), occupancy[rows].tolist()
         best = _best_code(codes, weights)
         kept[rows] = _one_a_name(name[rows].tolist(), codes, weights, best)
-        chosen[residue] = (",".join(sorted({chr(code) for code in codes if code})), chr(best))
+        chosen[residue] = (",".join(sorted({chr(code & 0xFF) for code in codes if code})), chr(best & 0xFF))
     return kept, chosen
 
 

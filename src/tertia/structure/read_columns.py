@@ -238,13 +238,25 @@ def _cif_header(structure: gemmi.Structure, block, kind: str, *, n_models: int, 
     return Header(
         format=kind,
         method=structure.info["_exptl.method"] if "_exptl.method" in structure.info else "",  # noqa: SIM401
-        resolution=structure.resolution or None,
+        resolution=_resolution(block),
         plddt=_holds_plddt(block),
         n_models=n_models,
         sequences=_sequences(structure),
         parents={m.res_id.name: m.parent_comp_id for m in structure.mod_residues},
         notes=notes,
     )
+
+
+_RESOLUTION_TAGS = ("_refine.ls_d_res_high", "_em_3d_reconstruction.resolution", "_reflns.d_resolution_high")
+
+
+def _resolution(block) -> float | None:
+    for tag in _RESOLUTION_TAGS:
+        for value in block.find_values(tag):
+            number = gemmi.cif.as_number(value)
+            if number > 0:  # NaN is not
+                return number
+    return None
 
 
 def _holds_plddt(block) -> bool:

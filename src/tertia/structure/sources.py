@@ -24,6 +24,7 @@ MAX_BYTES = 1 << 30
 
 
 _GZIP, _XZ = b"\x1f\x8b", b"\xfd7zXZ\x00"
+_XZ_MEMORY = 256 << 20  # a dictionary that a file asks for; the strongest preset of xz takes 65 MiB
 _SUFFIXES = (".pdb", ".ent", ".cif", ".mmcif", ".bcif", ".pdb1", ".brk")
 _NOT_A_PATTERN_HINT = "give files, folders, globs in quotes, tar archives, or - for a list on stdin"
 
@@ -182,7 +183,7 @@ def decompress(packed: bytes, name: str, *, max_bytes: int = MAX_BYTES) -> bytes
         if packed[:2] == _GZIP:
             return _unpack(packed, name, max_bytes, lambda: zlib.decompressobj(31))
         if packed[:6] == _XZ:
-            return _unpack(packed, name, max_bytes, lambda: lzma.LZMADecompressor(memlimit=max_bytes))
+            return _unpack(packed, name, max_bytes, lambda: lzma.LZMADecompressor(memlimit=_XZ_MEMORY))
     except (zlib.error, lzma.LZMAError, MemoryError) as error:
         raise InputError(
             name, found=f"damaged compression ({error})", hint="download or pack the file again"

@@ -1,0 +1,149 @@
+"""Sources: every kind of input, nothing lost, nothing unbounded."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import lzma
+import tarfile
+
+import pytest
+
+from tertia.errors import InputError
+from tertia.structure.sources import Source, decompress, open_sources
+
+TEXT = b"ATOM      1  CA  ALA A   1      11.104   6.134  -6.504  1.00  0.00           C  \n" * 50
+
+
+def tar_of(path, members: list[tuple[str, bytes]], mode: str = "w"):
+    with tarfile.open(path, mode) as archive:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return path
+
+
+def contents(inputs, **options):
+    return [(source.name, source.read()) for source in open_sources(inputs, **options)]
+
+
+def test_plain_gz_xz_and_joined_gz_members_read_the_same(tmp_path):
+    (tmp_path / "a.pdb").write_bytes(TEXT)
+    (tmp_path / "b.pdb.gz").write_bytes(gzip.compress(TEXT))
+    (tmp_path / "c.pdb.xz").write_bytes(lzma.compress(TEXT))
+    (tmp_path / "d.pdb.gz").write_bytes(gzip.compress(TEXT[:100]) + gzip.compress(TEXT[100:]))
+    found = contents([str(tmp_path)])
+    assert [name.rsplit("/", 1)[-1] for name, _ in found] == ["a.pdb", "b.pdb.gz", "c.pdb.xz", "d.pdb.gz"]
+    assert all(content == TEXT for _, content in found)
+
+
+def test_the_suffix_does_not_decide_compression(tmp_path):
+    (tmp_path / "lie.pdb").write_bytes(gzip.compress(TEXT))
+    assert Source(str(tmp_path / "lie.pdb")).read() == TEXT
+
+
+def test_folders_are_searched_below_and_other_files_left(tmp_path):
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    (tmp_path / "deep" / "er" / "x.cif.gz").write_bytes(gzip.compress(TEXT))
+    (tmp_path / "notes.txt").write_text("no structure")
+    assert [name for name, _ in contents([str(tmp_path)])] == [str(tmp_path / "deep" / "er" / "x.cif.gz")]
+
+
+def test_globs_and_lists_on_stdin(tmp_path):
+    for name in ("b.pdb", "a.pdb", "c.txt"):
+        (tmp_path / name).write_bytes(TEXT)
+    globbed = contents([str(tmp_path / "*.pdb")])
+    listed = contents(["-"], stdin=io.StringIO(f"{tmp_path}/b.pdb\n\n  {tmp_path}/a.pdb \n"))
+    assert [name[-5:] for name, _ in globbed] == ["a.pdb", "b.pdb"]
+    assert [name[-5:] for name, _ in listed] == ["b.pdb", "a.pdb"]
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:xz"])
+def test_tar_members_come_in_order_unpacked(tmp_path, mode):
+    path = tar_of(tmp_path / "some.bin", [("z/2.pdb", TEXT), ("1.cif.gz", gzip.compress(TEXT))], mode)
+    path = path.rename(tmp_path / ("some.tar" + mode[1:].replace(":", ".")))
+    assert contents([str(path)]) == [(f"{path}!z/2.pdb", TEXT), (f"{path}!1.cif.gz", TEXT)]
+
+
+def test_tar_members_never_touch_the_disk(tmp_path):
+    folder = tmp_path / "inside"
+    folder.mkdir()
+    path = tar_of(folder / "evil.tar", [("../escaped.pdb", TEXT), ("/tmp/absolute.pdb", TEXT)])
+    assert [content for _, content in contents([str(path)])] == [TEXT, TEXT]
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["evil.tar", "inside"]
+
+
+def test_a_repeated_member_and_a_link_are_reported(tmp_path):
+    path = tar_of(tmp_path / "a.tar", [("x.pdb", TEXT), ("x.pdb", TEXT)])
+    with tarfile.open(path, "a") as archive:
+        link = tarfile.TarInfo("l.pdb")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+    first, second, third = open_sources([str(path)])
+    assert first.error is None
+    assert "second member of this name" in str(second.error)
+    assert "link" in str(third.error)
+
+
+@pytest.mark.parametrize("cut", [0.3, 0.9])
+def test_a_cut_archive_gives_the_sound_members_and_an_error(tmp_path, cut):
+    path = tar_of(tmp_path / "a.tar", [(f"{k}.pdb", TEXT) for k in range(10)])
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(TEXT) * 10 * cut)])
+    found = list(open_sources([str(path)]))
+    assert 1 <= sum(source.error is None for source in found) < 10
+    assert "truncated tar archive" in str(found[-1].error)
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda b: b[:-20], lambda b: b[:-8] + bytes(4) + b[-4:], lambda b: b[:60] + b"\xff" * 9 + b[69:]]
+)
+def test_damaged_gz_is_an_input_error(damage):
+    noisy = bytes(range(256)) * 20
+    with pytest.raises(InputError, match="compress"):
+        decompress(damage(gzip.compress(noisy)), "x.gz")
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress])
+def test_a_bomb_stops_at_the_limit(pack):
+    import tracemalloc
+
+    bomb = pack(b"\0" * 40_000_000)
+    tracemalloc.start()
+    with pytest.raises(InputError, match="larger than 1,000,000 bytes"):
+        decompress(bomb, "bomb", max_bytes=1_000_000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 15_000_000  # xz asks for a dictionary of 8 MiB
+
+
+def test_the_limit_holds_for_plain_files_and_members(tmp_path):
+    (tmp_path / "big.pdb").write_bytes(TEXT)
+    path = tar_of(tmp_path / "a.tar", [("big.pdb", TEXT), ("small.pdb", TEXT[:100])])
+    with pytest.raises(InputError, match="larger than"):
+        Source(str(tmp_path / "big.pdb"), max_bytes=1000).read()
+    big, small = open_sources([str(path)], max_bytes=1000)
+    assert "larger than" in str(big.error)
+    assert small.read() == TEXT[:100]
+
+
+def test_what_is_not_there_is_an_error_and_the_rest_goes_on(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "good.pdb").write_bytes(TEXT)
+    tar_of(tmp_path / "none.tar", [])
+    given = [str(tmp_path / name) for name in ("absent.pdb", "*.nothing", "empty", "none.tar", "good.pdb")]
+    errors = [str(source.error) if source.error else "" for source in open_sources(given)]
+    assert ["no such file" in errors[0], "no file matches" in errors[1], "no structure file" in errors[2]] == [True] * 3
+    assert "empty" in errors[3]
+    assert errors[4] == ""
+    with pytest.raises(InputError):
+        next(iter(open_sources(given))).read()
+
+
+@pytest.mark.parametrize(
+    ("name", "entry"),
+    [("/x/1abc.pdb", "1abc"), ("a.tar!b/1ABC.cif.gz", "1ABC"), ("AF-P1-F1.v4.cif", "AF-P1-F1.v4"), (".pdb", ".pdb")],
+)
+def test_the_entry_is_the_bare_file_name(name, entry):
+    assert Source(name).entry == entry
