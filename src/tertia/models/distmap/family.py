@@ -31,7 +31,7 @@ class Distmap:
     mode: str = "tertia"
     width: int = 64
     bottleneck: int = 32
-    n_blocks: int = 16
+    n_blocks: int = 24
     dilations: tuple[int, ...] = (1, 2, 4, 8)  # cycled over the blocks
     n_levels: int = 32
     largest_sigma: float = 10.0  # Angstrom
@@ -41,6 +41,7 @@ class Distmap:
     late_crop: int = 64  # width of the crops in the last `late_share` of the training
     late_share: float = 0.1
     diagonal_share: float = 0.5  # crops whose rows are their columns
+    redundancy_weight: float = 0.2  # of the correlation between embedding channels in the loss
     near_share: float = 0.25  # crops whose rows and columns start at most 16 apart; the rest is uniform
 
     @property
@@ -79,12 +80,15 @@ class Distmap:
 
     def force(self, network: torch.nn.Module, noisy: Inputs) -> torch.Tensor:
         """Return sigma G, (B, 2, L, 3): the predicted score in units of 1/sigma, on row and column residues."""
-        return FORCES[self.mode](network(noisy), noisy)
+        return FORCES[self.mode](network(noisy)[0], noisy)
 
     def loss(self, network: torch.nn.Module, noisy: Inputs, target: Target) -> Loss:
         """Score a padded batch; `value` is eq. 5 in the paper's modes, the normalised error in ours."""
-        error = objective.squared_error(self.force(network, noisy), target.noise)
+        outputs, maps = network(noisy)
+        error = objective.squared_error(FORCES[self.mode](outputs, noisy), target.noise)
         weight = objective.residue_weight(noisy, once=self.mode == "paper")
         per_example = objective.normalised(error, weight)
         value = per_example.mean() if self.mode == "tertia" else objective.equation_5(error, weight).mean()
+        if self.redundancy_weight:
+            value = value + self.redundancy_weight * objective.redundancy(maps, noisy)
         return Loss(value=value, per_example=per_example.detach(), group=noisy.level)

@@ -96,9 +96,13 @@ class PaperNetwork(nn.Module):
         x = F.elu(self.norm(x, inputs.level, mask))
         return (x if mask is None else x * mask).permute(0, 2, 3, 1)
 
-    def forward(self, inputs: Inputs) -> torch.Tensor:
-        """Return h, (B, R, S, 1): sigma times the derivative of log p by the squared distance of each pair."""
-        return self.head(self.maps(inputs).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).float()
+    def forward(self, inputs: Inputs) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return h, (B, R, S, 1), and the embedding maps, (B, R, S, C).
+
+        h is sigma times the derivative of log p by the squared distance of each pair.
+        """
+        maps = self.maps(inputs)
+        return self.head(maps.permute(0, 3, 1, 2)).permute(0, 2, 3, 1).float(), maps
 
     def encode(self, inputs: Inputs, *, pair: bool = False) -> Encoded:
         """Return the embeddings of a padded batch of whole chains."""
@@ -106,7 +110,7 @@ class PaperNetwork(nn.Module):
 
 
 class TertiaBlock(nn.Module):
-    """Layer norm, level affine, 1x1 - SiLU - dilated 3x3 - SiLU - 1x1, added at a scale of 1/sqrt(2 blocks)."""
+    """Layer norm - 1x1 - level affine - SiLU - dilated 3x3 - SiLU - 1x1, added at a scale of 1/sqrt(2 blocks)."""
 
     def __init__(self, width: int, bottleneck: int, dilation: int, *, scale: float) -> None:
         super().__init__()
@@ -116,10 +120,10 @@ class TertiaBlock(nn.Module):
         self.scale = scale
 
     def forward(self, x: torch.Tensor, affine: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        """Return (B, R, S, C) for the same; affine (B, 2 C) gain and offset of the level; mask (B, R, S, 1) or None."""
+        """Return (B, R, S, C) for the same; affine (B, 2 bottleneck) gain and offset of the level; mask (B, R, S, 1) or None."""
         gain, offset = affine.to(x.dtype)[:, None, None, :].chunk(2, dim=-1)
-        inner = F.layer_norm(x, x.shape[-1:])
-        inner = F.silu(self.reduce(torch.addcmul(offset, inner, gain + 1.0)))
+        inner = self.reduce(F.layer_norm(x, x.shape[-1:]))
+        inner = F.silu(torch.addcmul(offset, inner, gain + 1.0))
         inner = inner if mask is None else inner * mask
         inner = F.silu(self.conv(inner.permute(0, 3, 1, 2))).permute(0, 2, 3, 1)
         return x + self.scale * self.expand(inner)
@@ -137,7 +141,8 @@ class TertiaNetwork(nn.Module):
         scale = 1.0 / math.sqrt(2.0 * len(dilations))
         self.blocks = nn.ModuleList(TertiaBlock(width, bottleneck, d, scale=scale) for d in dilations)
         self.level_in = nn.Sequential(nn.Linear(16, width), nn.SiLU())
-        self.level_out = nn.Linear(width, (len(dilations) + 1) * 2 * width)
+        self.affine_sizes = [2 * bottleneck] * len(dilations) + [2 * width]
+        self.level_out = nn.Linear(width, sum(self.affine_sizes))
         self.head = nn.Linear(width, 2)
         nn.init.zeros_(self.level_out.weight)
         nn.init.zeros_(self.level_out.bias)
@@ -145,11 +150,11 @@ class TertiaNetwork(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def affines(self, level: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Return the gain and offset of each block and of the head at the given levels, each (B, 2 C)."""
+        """Return gain and offset of each block, (B, 2 bottleneck), and of the head, (B, 2 C), at the given levels."""
         log_sigma = self.sigmas[level].log()[:, None]  # (B, 1)
         angle = log_sigma * torch.arange(1, 9, device=level.device) * 0.4
         smooth = self.level_in(torch.cat([angle.sin(), angle.cos()], dim=-1))
-        return self.level_out(smooth).chunk(len(self.blocks) + 1, dim=-1)
+        return self.level_out(smooth).split(self.affine_sizes, dim=-1)
 
     def stem(self, inputs: Inputs) -> torch.Tensor:
         """Return (B, R, S, C): pair channels plus what the row and the column residue contribute."""
@@ -173,9 +178,13 @@ class TertiaNetwork(nn.Module):
         x = F.silu(torch.addcmul(offset, F.layer_norm(x, x.shape[-1:]), gain + 1.0))
         return x if mask is None else x * mask
 
-    def forward(self, inputs: Inputs) -> torch.Tensor:
-        """Return u, (B, R, S, 2): coefficients of the unit vectors, averaged and near in sequence."""
-        return self.head(self.maps(inputs)).float()
+    def forward(self, inputs: Inputs) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return u, (B, R, S, 2), and the embedding maps, (B, R, S, C).
+
+        u holds the coefficients of the unit vectors: averaged over the map, and near in sequence.
+        """
+        maps = self.maps(inputs)
+        return self.head(maps).float(), maps
 
     def encode(self, inputs: Inputs, *, pair: bool = False) -> Encoded:
         """Return the embeddings of a padded batch of whole chains."""

@@ -109,3 +109,28 @@ def normalised(error: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
 def equation_5(error: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """Return (B,) sigma^2 / 2 ||G - (X - X~)/sigma^2||_F^2, the summand of eq. 5."""
     return 0.5 * (error * weight).sum((1, 2))
+
+
+def redundancy(maps: torch.Tensor, inputs: Inputs) -> torch.Tensor:
+    """Return the mean squared correlation between two channels of the residue embedding, a scalar in 0-1.
+
+    Score matching alone leaves most channels telling the same (the released model of Guo et al. has an effective
+    dimension below 2). Rows are pooled over columns as in embedding; what a cubic in the logarithm of the noise level
+    explains is taken out first, because embeddings are compared at one level. After VICReg (Bardes et al., 2022).
+
+    Parameters
+    ----------
+    maps: (B, R, S, C) embedding maps.
+    """
+    row_seen, n_columns = inputs.seen[:, 0], inputs.seen[:, 1].sum(1).clamp_min(1)[:, None, None]
+    rows = maps.sum(2).float() / n_columns  # (B, R, C); the maps are zero where a residue is missing
+    level = inputs.level.float()
+    level = (level - level.mean()) / (level.std(correction=0) + 1.0)
+    powers = torch.stack([level**power for power in range(4)], dim=-1)  # (B, 4)
+    centre = (rows * row_seen[..., None]).sum(1) / row_seen.sum(1).clamp_min(1)[:, None]  # (B, C)
+    explained = powers @ (torch.linalg.pinv(powers) @ centre)
+    varied = (rows - explained[:, None])[row_seen]  # (rows, C)
+    varied = varied / (varied.square().mean(0) + 1e-4).sqrt()
+    correlation = varied.T @ varied / len(varied)
+    n_channels = correlation.shape[0]
+    return (correlation.square().sum() - correlation.diagonal().square().sum()) / (n_channels * (n_channels - 1))
