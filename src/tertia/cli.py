@@ -151,6 +151,48 @@ def prepare(
     leave([*report.failed, *report.refused])
 
 
+@app.command(epilog=examples("tertia fetch 2gtl 7ok9 -o structures", "tertia fetch P69905 -o structures --format bcif"))
+def fetch(
+    ids: Annotated[list[str], typer.Argument(metavar="ID…", help="PDB ids, UniProt accessions or AlphaFold names.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the files.")],
+    source: Annotated[str, typer.Option(help="pdb, afdb, or auto: by the form of each id.")] = "auto",
+    format: Annotated[str, typer.Option(help="cif or bcif.")] = "cif",
+    jobs: Annotated[int, typer.Option(min=1, help="Downloads at a time.")] = 4,
+    retries: Annotated[int, typer.Option(min=0, help="Further tries after a broken one.")] = 5,
+    base_url: Annotated[str, typer.Option(help="Another server, such as https://mirror/{entry}.cif.gz.")] = "",
+) -> None:
+    """Download entries of the PDB and the AlphaFold database; broken transfers are continued."""
+    from tertia.fetch import fetch
+
+    report = fetch(ids, output, source=source, format=format, jobs=jobs, retries=retries, base_url=base_url or None)
+    for path in report.paths:
+        print(path)
+    tell([f"{identifier}: {found}" for identifier, found in report.failed])
+    leave(report.failed)
+
+
+@app.command(
+    epilog=examples(
+        "tertia pretrain distmap store=store -o runs/mine",
+        "tertia pretrain my.toml steps=1000 learning_rate=3e-4 -o runs/b",
+    )
+)
+def pretrain(
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe (tertia ls recipes), a TOML file, or a run folder.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY=VALUE…", help="Changes to the recipe, store=FOLDER among them.")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Run folder, which is the checkpoint itself.")] = ...,
+    anew: Annotated[bool, typer.Option("--anew", help="Begin anew in a folder that holds a run.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing on stderr.")] = False,
+) -> None:
+    """Train a model on a store; the same command continues a run that was stopped or killed."""
+    from tertia.pretrain import pretrain
+
+    outcome = pretrain(recipe, overrides or (), output=output, resume=not anew, quiet=quiet)
+    print(outcome.folder)
+
+
 @app.command(epilog=examples("tertia doctor", "tertia doctor --json"))
 def doctor(as_json: AsJson = False) -> None:
     """Show versions, devices, optional tools and extras, shipped weights and their hashes."""
