@@ -14,7 +14,7 @@ from tertia.sequence.words import WordIndex
 from tests.structures import random_sequence
 
 needs_mmseqs = pytest.mark.skipif(mmseqs.program() is None, reason="MMseqs2 is not installed")
-BOTH = ["builtin", pytest.param("mmseqs", marks=needs_mmseqs)]
+BOTH = ["builtin", pytest.param("mmseqs", marks=[needs_mmseqs, pytest.mark.slow])]
 
 
 def family(seed: int, n: int, *, length: int = 150, kept: float = 0.7) -> list[str]:
