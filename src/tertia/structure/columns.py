@@ -14,7 +14,7 @@ class Columns:
     # atoms
     name: np.ndarray  # (A,) S8
     element: np.ndarray  # (A,) S2, capitals
-    altloc: np.ndarray  # (A,) int8, 0 where there is none
+    altloc: np.ndarray  # (A,) uint8 character, 0 where there is none
     coord: np.ndarray  # (A, 3) float32, Angstrom, NaN where the file gives no number
     occupancy: np.ndarray  # (A,) float32
     b_factor: np.ndarray  # (A,) float32
@@ -22,7 +22,7 @@ class Columns:
     first_atom: np.ndarray  # (R + 1,) int64, atoms of residue r are first_atom[r] : first_atom[r + 1]
     residue_name: np.ndarray  # (R,) S8
     number: np.ndarray  # (R,) int32, author number
-    insertion: np.ndarray  # (R,) int8, 32 (blank) where there is none
+    insertion: np.ndarray  # (R,) uint8 character, 32 (blank) where there is none
     chain: np.ndarray  # (R,) S8, author chain name
     polymer: np.ndarray  # (R,) bool
     hetero: np.ndarray  # (R,) bool, HETATM

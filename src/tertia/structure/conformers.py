@@ -14,7 +14,7 @@ def choose_conformers(
 
     Parameters
     ----------
-    altloc: (A,) int8, 0 where there is none.
+    altloc: (A,) uint8 characters, 0 where there is none.
     name: (A,) S8.
     occupancy: (A,) float32.
     first_atom: (R + 1,) int64, atoms of residue r are first_atom[r] : first_atom[r + 1].
@@ -32,7 +32,7 @@ def choose_conformers(
         codes, weights = altloc[rows].tolist(), occupancy[rows].tolist()
         best = _best_code(codes, weights)
         kept[rows] = _one_a_name(name[rows].tolist(), codes, weights, best)
-        chosen[residue] = (",".join(sorted({chr(code & 0xFF) for code in codes if code})), chr(best & 0xFF))
+        chosen[residue] = (",".join(sorted({chr(code) for code in codes if code})), chr(best & 0xFF))
     return kept, chosen
 
 

@@ -282,14 +282,14 @@ def _columns(structure: gemmi.Structure, *, labelled: bool) -> Columns:
     return Columns(
         name=_text(flat.atom_names),
         element=(flat.element_names.view(np.uint8) & 0xDF).view("S2"),  # clearing this bit makes capitals
-        altloc=flat.altlocs,
+        altloc=flat.altlocs.view(np.uint8),
         coord=flat.pos.astype(np.float32),
         occupancy=flat.occ,
         b_factor=flat.b_iso,
         first_atom=np.append(start, len(flat.resnums)),
         residue_name=_text(flat.residue_names)[start],
         number=flat.resnums[start],
-        insertion=flat.icodes[start],
+        insertion=flat.icodes.view(np.uint8)[start],
         chain=_text(flat.chain_ids)[start],
         polymer=flat.entity_type[start] == POLYMER,
         hetero=flat.het_flags[start] == ord("H"),

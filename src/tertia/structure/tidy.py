@@ -79,7 +79,7 @@ class Tidy:
         ids = [str(number) for number in self.columns.number[residues].tolist()]
         insertions = self.columns.insertion[residues]
         if (insertions != _NO_INSERTION).any():
-            return [number + chr(code & 0xFF).strip() for number, code in zip(ids, insertions.tolist(), strict=True)]
+            return [number + chr(code).strip() for number, code in zip(ids, insertions.tolist(), strict=True)]
         return ids
 
     def rows_of(self, residues: np.ndarray) -> np.ndarray:
@@ -93,7 +93,7 @@ class Tidy:
 
     def id_of(self, residue: int) -> str:
         """Author number and insertion code."""
-        return f"{self.columns.number[residue]}{chr(self.columns.insertion[residue] & 0xFF).strip()}"
+        return f"{self.columns.number[residue]}{chr(self.columns.insertion[residue]).strip()}"
 
 
 def _placed(coord: np.ndarray) -> np.ndarray:
