@@ -13,12 +13,12 @@ import csv
 import os
 import sys
 import tarfile
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from tertia.sequence.fasta import Record, read_fasta, write_fasta
 from tertia.structure.read import read_structure
+from tertia.structure.sources import Source
 
 
 def quality_targets(folder: Path) -> Iterator[Record]:
@@ -28,12 +28,17 @@ def quality_targets(folder: Path) -> Iterator[Record]:
     for row in rows:
         yield Record(f"quality_{row['set']}_{row['target']}", row["sequence"])
     natives = {name for row in rows for name in row["natives"].split("|")}
-    with tarfile.open(folder / "structures.tar.gz") as archive, tempfile.TemporaryDirectory() as scratch:
-        for name in sorted(natives):
-            path = Path(scratch, f"{name}.pdb")
-            path.write_bytes(archive.extractfile(f"natives/{name}.pdb").read())
-            for chain in read_structure(path).chains:
-                yield Record(f"quality_native_{chain.key}", chain.sequence)
+    wanted = {f"natives/{name}.pdb" for name in natives}
+    # Forward only: looking up members of a gz archive by name would unpack it again and again.
+    with tarfile.open(folder / "structures.tar.gz", "r|gz") as archive:
+        for member in archive:
+            if member.name in wanted:
+                wanted.remove(member.name)
+                source = Source(member.name, packed=archive.extractfile(member).read())
+                for chain in read_structure(source).chains:
+                    yield Record(f"quality_native_{chain.key}", chain.sequence)
+    if wanted:
+        sys.exit(f"{folder / 'structures.tar.gz'}: no member {sorted(wanted)}")
 
 
 def interface_sites(folder: Path) -> Iterator[Record]:

@@ -98,5 +98,5 @@ def _run(path: str, folder: str, arguments: Sequence[str], threads: int) -> None
         last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
         raise InputError(
             path, arguments[0], found=f"stopped with code {done.returncode}: {' '.join(last)}",
-            hint="`--cluster-tool builtin` does without MMseqs2",
+            hint="`--tool builtin` does without MMseqs2",
         )  # fmt: skip

@@ -39,7 +39,7 @@ def chosen_tool(tool: str) -> str | None:
     Raises InputError when the tool is not known, or is "mmseqs" and not installed.
     """
     if tool not in TOOLS:
-        raise InputError("cluster tool", found=f"{tool!r} is not known", allowed=", ".join(TOOLS))
+        raise InputError("sequence tool", found=f"{tool!r} is not known", allowed=", ".join(TOOLS))
     path = None if tool == "builtin" else mmseqs.program()
     if tool == "mmseqs" and path is None:
         raise InputError(
