@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tertia.data.store import Store
     from tertia.training.loop import Outcome
 
 
@@ -45,4 +47,28 @@ def pretrain(
         raise RecipeError(str(recipe), "data.store", found="no store is given", hint=hint)
     store = Store.open(wanted.data.store)
     text = wanted.text()
-    return fit(wanted.family, store, wanted.training, Path(output), recipe=text, resume=resume, quiet=quiet)
+    outcome = fit(wanted.family, store, wanted.training, Path(output), recipe=text, resume=resume, quiet=quiet)
+    if outcome.finished and int(os.environ.get("RANK", "0")) == 0:
+        finish(outcome.folder, store)
+    return outcome
+
+
+N_CALIBRATION_CHAINS = 1024
+
+
+def finish(folder: Path, store: Store) -> None:
+    """Calibrate the best network on its training chains and write it back; a finished checkpoint is left alone.
+
+    The standardisation of the embeddings and the analytic baselines are fitted once, when training is over.
+    """
+    from tertia.training import checkpoint
+
+    trained = checkpoint.load(folder)
+    if trained.meta.get("calibrated"):
+        return
+    keys = trained.training_chains()
+    trained.network.calibrate([store[key] for key in keys[:: -(-len(keys) // N_CALIBRATION_CHAINS)]])
+    kept = ("step", "steps", "weights", "groups", "metrics", "training")
+    meta = {name: trained.meta[name] for name in kept} | {"calibrated": True}
+    recipe = (folder / checkpoint.RECIPE).read_text()
+    checkpoint.save(folder, trained.family, trained.network, recipe=recipe, meta=meta)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -26,6 +27,9 @@ class Network(Protocol):
 
     def encode(self, inputs: Any, *, pair: bool = False) -> Encoded:
         """Return one row a residue for a padded batch of whole chains."""
+
+    def calibrate(self, chains: Sequence[Chain]) -> None:
+        """Fit what is kept beside the weights (standardisation, baselines) on training chains, in place."""
 
 
 class Family(Protocol):

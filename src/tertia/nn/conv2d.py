@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import torch
-import torch.distributed as dist
 import torch.nn as nn
 import torch.nn.functional as F
 
-
-def pointwise(linear: nn.Linear, channels: torch.Tensor) -> torch.Tensor:
-    """Apply a linear layer to fixed features, in the precision of the current autocast region."""
-    return linear(channels)
+from tertia.nn.whole_batch import distributed
 
 
 class ConditionalBatchNorm(nn.Module):
@@ -37,7 +33,7 @@ class ConditionalBatchNorm(nn.Module):
         return torch.addcmul(shift.to(x.dtype)[:, :, None, None], x, scale.to(x.dtype)[:, :, None, None])
 
     def _batch_statistics(self, x: torch.Tensor, mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
-        if mask is None and not _distributed():
+        if mask is None and not distributed():
             variance, mean = torch.var_mean(x.float(), dim=(0, 2, 3), correction=0)
             count = torch.tensor(x.numel() / x.shape[1], device=x.device)
         else:
@@ -49,15 +45,11 @@ class ConditionalBatchNorm(nn.Module):
         return mean, variance
 
 
-def _distributed() -> bool:
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
-
-
 def _masked_statistics(x: torch.Tensor, mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     mask = torch.ones_like(x[:, :1]) if mask is None else mask
     count = mask.sum()
     sums = torch.cat([(x * mask).sum((0, 2, 3)), (x.square() * mask).sum((0, 2, 3)), count[None]])
-    if _distributed():
+    if distributed():
         from torch.distributed.nn.functional import all_reduce
 
         sums = all_reduce(sums)

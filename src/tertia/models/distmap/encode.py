@@ -6,18 +6,20 @@ level. Rows of residues without coordinates are zero at every level. `stream` gi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 import torch.nn as nn
 
 from tertia.data.batch import collate
-from tertia.models.distmap.inputs import Inputs, pair_mask
+from tertia.models.distmap.inputs import Inputs, inputs_of_chain, pair_mask
 from tertia.nn.encoded import Encoded
 from tertia.structure.chain import Chain
 
 KINDS = ("pair", "residue", "protein")
+N_CALIBRATION = 64
+LONGEST_CALIBRATION = 256
 
 
 class Standard(nn.Module):
@@ -62,24 +64,27 @@ def encode(network: nn.Module, inputs: Inputs, *, pair: bool = False) -> Encoded
     masks = {"pair": pair_mask(inputs), "residue": seen, "protein": seen.any(-1)}
     kinds = KINDS if pair else KINDS[1:]
     return Encoded(
-        chain=inputs.chain[:, 0], **{kind: network.standard(kind, raw[kind], inputs.level, masks[kind]) for kind in kinds}
+        chain=inputs.chain[:, 0],
+        **{kind: network.standard(kind, raw[kind], inputs.level, masks[kind]) for kind in kinds},
     )
 
 
 @torch.no_grad()
-def calibrate(family, network: nn.Module, chains: Iterable[Chain], levels: Sequence[int] | None = None) -> None:
-    """Fit `network.standard` on chains at the given noise levels (all of them by default), in place.
+def calibrate(network: nn.Module, chains: Sequence[Chain], levels: Sequence[int] | None = None) -> None:
+    """Fit `network.standard` at the given noise levels (all of them by default), in place.
 
-    Every seen pair, residue and chain counts once. A channel that does not vary keeps a standard deviation of 1.
+    Every seen pair, residue and chain counts once. The chains are thinned out evenly to at most `N_CALIBRATION` of
+    those that are not much longer than most. A channel that does not vary keeps a standard deviation of 1.
     """
     training = network.training
     network.eval()
     chosen = list(range(len(network.sigmas)) if levels is None else levels)
-    width = network.standard.mean.shape[-1]
+    short = [chain for chain in chains if len(chain) <= LONGEST_CALIBRATION and chain.seen.any()] or chains
+    thinned = short[:: -(-len(short) // N_CALIBRATION)]
+    width, device = network.standard.mean.shape[-1], network.sigmas.device
     sums = torch.zeros(len(chosen), len(KINDS), 3, width, dtype=torch.float64)  # count, sum, sum of squares
-    device = network.sigmas.device
-    for chain in chains:
-        inputs = collate([family.featurise(chain)])
+    for chain in thinned:
+        inputs = collate([inputs_of_chain(chain, 0)])
         inputs = replace(inputs, **{name: value.to(device) for name, value in vars(inputs).items()})
         for row, level in enumerate(chosen):
             sums[row] += _moments(network, replace(inputs, level=torch.full_like(inputs.level, level)))

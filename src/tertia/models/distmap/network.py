@@ -9,16 +9,19 @@ Maps are kept in channels-last memory, (B, C, R, S) by shape.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
 from tertia.models.distmap import inputs as channels
-from tertia.models.distmap.encode import Standard, encode
+from tertia.models.distmap.baselines import Baselines
+from tertia.models.distmap.encode import Standard, calibrate, encode
 from tertia.models.distmap.inputs import Inputs
-from tertia.nn.conv2d import ConditionalBatchNorm, outer_sum_conv, pointwise
+from tertia.nn.conv2d import ConditionalBatchNorm, outer_sum_conv
 from tertia.nn.encoded import Encoded
+from tertia.structure.chain import Chain
 
 
 class PaperStem(nn.Module):
@@ -76,6 +79,7 @@ class PaperNetwork(nn.Module):
         super().__init__()
         self.register_buffer("sigmas", sigmas, persistent=False)
         self.standard = Standard(len(sigmas), width)
+        self.baselines = Baselines(len(sigmas))
         self.stem = PaperStem(width)
         self.blocks = nn.ModuleList(PaperBlock(width, bottleneck, d, len(sigmas)) for d in dilations)
         self.norm = ConditionalBatchNorm(width, len(sigmas))
@@ -108,6 +112,11 @@ class PaperNetwork(nn.Module):
         """Return the embeddings of a padded batch of whole chains."""
         return encode(self, inputs, pair=pair)
 
+    def calibrate(self, chains: Sequence[Chain]) -> None:
+        """Fit the standardisation of the embeddings and the analytic baselines on training chains."""
+        calibrate(self, chains)
+        self.baselines.fit([chain.alpha for chain in chains], self.sigmas.cpu())
+
 
 class TertiaBlock(nn.Module):
     """Layer norm - 1x1 - level affine - SiLU - dilated 3x3 - SiLU - 1x1, added at a scale of 1/sqrt(2 blocks)."""
@@ -121,8 +130,8 @@ class TertiaBlock(nn.Module):
 
     def forward(self, x: torch.Tensor, affine: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         """Return (B, R, S, C) for the same; affine (B, 2 bottleneck) gain and offset of the level; mask (B, R, S, 1) or None."""
-        gain, offset = affine.to(x.dtype)[:, None, None, :].chunk(2, dim=-1)
         inner = self.reduce(F.layer_norm(x, x.shape[-1:]))
+        gain, offset = affine.to(inner.dtype)[:, None, None, :].chunk(2, dim=-1)
         inner = F.silu(torch.addcmul(offset, inner, gain + 1.0))
         inner = inner if mask is None else inner * mask
         inner = F.silu(self.conv(inner.permute(0, 3, 1, 2))).permute(0, 2, 3, 1)
@@ -136,6 +145,7 @@ class TertiaNetwork(nn.Module):
         super().__init__()
         self.register_buffer("sigmas", sigmas, persistent=False)
         self.standard = Standard(len(sigmas), width)
+        self.baselines = Baselines(len(sigmas))
         self.residue_in = nn.Sequential(nn.Linear(channels.N_RESIDUE, width), nn.SiLU(), nn.Linear(width, 2 * width))
         self.pair_in = nn.Linear(channels.N_PAIR, width)
         scale = 1.0 / math.sqrt(2.0 * len(dilations))
@@ -163,8 +173,7 @@ class TertiaNetwork(nn.Module):
             pair = channels.pair_channels(inputs, sigma)
             residue = channels.residue_channels(inputs, sigma)
         of_row, of_column = self.residue_in(residue).chunk(2, dim=-1)  # (B, 2, L, C) each
-        x = pointwise(self.pair_in, pair)
-        return x + of_row[:, 0, :, None] + of_column[:, 1, None, :]
+        return self.pair_in(pair) + of_row[:, 0, :, None] + of_column[:, 1, None, :]
 
     def maps(self, inputs: Inputs) -> torch.Tensor:
         """Return the embedding maps, (B, R, S, C), zero where a residue is missing."""
@@ -189,3 +198,8 @@ class TertiaNetwork(nn.Module):
     def encode(self, inputs: Inputs, *, pair: bool = False) -> Encoded:
         """Return the embeddings of a padded batch of whole chains."""
         return encode(self, inputs, pair=pair)
+
+    def calibrate(self, chains: Sequence[Chain]) -> None:
+        """Fit the standardisation of the embeddings and the analytic baselines on training chains."""
+        calibrate(self, chains)
+        self.baselines.fit([chain.alpha for chain in chains], self.sigmas.cpu())
