@@ -32,16 +32,17 @@ def chain_columns(chain: Chain) -> tuple[dict[str, np.ndarray], Vocabulary]:
         columns["atoms_of_residue"] = np.zeros(len(chain), np.uint16)
         columns |= {name: np.zeros((0, 3) if name in WIDTH else 0, dtype) for name, dtype in ATOM_COLUMNS.items()}
         return columns, []
-    pairs = np.char.add(np.char.add(np.asarray(atoms.name, str), " "), np.asarray(atoms.element, str))
-    unique, code = np.unique(pairs, return_inverse=True)
+    pairs = list(zip(np.asarray(atoms.name, str).tolist(), np.asarray(atoms.element, str).tolist(), strict=True))
+    vocabulary = sorted(set(pairs))  # a dictionary of a few dozen pairs beats sorting thousands of strings
+    code_of_pair = {pair: code for code, pair in enumerate(vocabulary)}
     columns |= {
         "atoms_of_residue": np.bincount(atoms.residue_of_atom, minlength=len(chain)).astype(np.uint16),
         "coord": np.asarray(atoms.coord, np.float32),
-        "atom_code": code.astype(np.uint16),
+        "atom_code": np.fromiter(map(code_of_pair.__getitem__, pairs), np.uint16, len(pairs)),
         "occupancy": np.asarray(atoms.occupancy, np.float32),
         "b_factor": np.asarray(atoms.b_factor, np.float32),
     }
-    return columns, [tuple(pair.split(" ", 1)) for pair in unique.tolist()]
+    return columns, vocabulary
 
 
 def columns_chain(columns: dict[str, np.ndarray], vocabulary: Vocabulary) -> Chain:
