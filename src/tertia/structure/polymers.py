@@ -13,7 +13,7 @@ from tertia.structure.columns import Columns, Header
 from tertia.structure.conformers import repeated_names
 from tertia.structure.parents import LETTER_OF_COMPONENT
 from tertia.structure.read_columns import align
-from tertia.structure.register import BROKEN, Register, places_by_number, register_by_numbers, register_by_sequence
+from tertia.structure.register import BROKEN, Register, places_by_number, register_by_numbers, register_by_sequence, steps
 from tertia.structure.report import ChainReport, Change, change
 from tertia.structure.tidy import Tidy
 
@@ -208,8 +208,7 @@ def _places(full: tuple[str, ...], names: list[str], tidy: Tidy, residues: np.nd
     by_number = places_by_number(full, names, tidy.columns.number[residues])
     if by_number is not None:
         return by_number
-    step = np.linalg.norm(np.diff(tidy.alpha[residues], axis=0), axis=1)
-    return align(full, names, ~(step <= BROKEN))
+    return align(full, names, ~(steps(tidy.alpha[residues]) <= BROKEN))
 
 
 def _in_order(label: np.ndarray | None, length: int | None) -> bool:

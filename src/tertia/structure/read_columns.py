@@ -30,7 +30,7 @@ def parse(content: bytes, where: str, *, model: int, assembly: str | None) -> tu
     if kind == "pdb":
         _refuse_cut_pdb(content, where)
     structure, block, notes = _READERS[kind](content, where)
-    n_models = _choose_model(structure, model, where)
+    n_models = _choose_model(structure, model, where, notes)
     structure.setup_entities()
     if assembly is not None:
         _assemble(structure, assembly, where)
@@ -43,12 +43,14 @@ def parse(content: bytes, where: str, *, model: int, assembly: str | None) -> tu
     return _columns(structure, labelled=kind != "pdb"), header
 
 
-def _choose_model(structure: gemmi.Structure, model: int, where: str) -> int:
+def _choose_model(structure: gemmi.Structure, model: int, where: str, notes: tuple[str, ...]) -> int:
     """Leave only the model asked for; return how many there were."""
     n_models = len(structure)
     if not any(len(chain) for other in structure for chain in other):
         raise InputError(
-            where, found="no atom coordinates", allowed="a structure with ATOM records or an _atom_site table"
+            where,
+            found="; ".join(("no atom coordinates", *notes)),
+            allowed="a structure with ATOM records or an _atom_site table",
         )
     if not 1 <= model <= n_models:
         raise InputError(where, found=f"model {model} is absent", allowed=f"1 to {n_models}")
@@ -278,36 +280,43 @@ def _assemble(structure: gemmi.Structure, assembly: str, where: str) -> None:
 # ---------------------------------------------------------------- columns
 def _columns(structure: gemmi.Structure, *, labelled: bool) -> Columns:
     flat = gemmi.FlatStructure(structure)
-    start, label = _residues(structure, flat, labelled)
+    # The parser's columns are views into 128-byte rows: one copy each, and everything after it runs on whole lines of cache.
+    residue_name, chain = _text(flat.residue_names), _text(flat.chain_ids)
+    number, insertion = flat.resnums.copy(), flat.icodes.copy().view(np.uint8)
+    if labelled:
+        start, label = _listed_residues(structure)
+    else:
+        start, label = _residue_starts(residue_name.view(np.uint64), chain.view(np.uint64), number, insertion), None
     return Columns(
         name=_text(flat.atom_names),
         element=(flat.element_names.view(np.uint8) & 0xDF).view("S2"),  # clearing this bit makes capitals
-        altloc=flat.altlocs.view(np.uint8),
+        altloc=flat.altlocs.copy().view(np.uint8),
         coord=flat.pos.astype(np.float32),
-        occupancy=flat.occ,
-        b_factor=flat.b_iso,
-        first_atom=np.append(start, len(flat.resnums)),
-        residue_name=_text(flat.residue_names)[start],
-        number=flat.resnums[start],
-        insertion=flat.icodes.view(np.uint8)[start],
-        chain=_text(flat.chain_ids)[start],
+        occupancy=flat.occ.copy(),
+        b_factor=flat.b_iso.copy(),
+        first_atom=np.append(start, len(number)),
+        residue_name=residue_name[start],
+        number=number[start],
+        insertion=insertion[start],
+        chain=chain[start],
         polymer=flat.entity_type[start] == POLYMER,
         hetero=flat.het_flags[start] == ord("H"),
         label=label,
     )
 
 
-def _residues(structure: gemmi.Structure, flat: gemmi.FlatStructure, labelled: bool) -> tuple:
-    """Return the first atom of each residue, and the label numbers where there are any."""
-    if labelled:
-        sizes = np.array([len(residue) for chain in structure[0] for residue in chain])
-        label = np.array([residue.label_seq or -1 for chain in structure[0] for residue in chain], dtype=np.int64)
-        return (np.cumsum(sizes) - sizes)[sizes > 0], label[sizes > 0]
-    # Residues follow from the columns themselves: a loop over residue objects costs as much as the parsing.
-    name, chain = _text(flat.residue_names).view(np.uint64), _text(flat.chain_ids).view(np.uint64)
-    new = (name[1:] != name[:-1]) | (chain[1:] != chain[:-1])
-    new |= (flat.resnums[1:] != flat.resnums[:-1]) | (flat.icodes[1:] != flat.icodes[:-1])
-    return np.append(0, np.flatnonzero(new) + 1), None
+def _listed_residues(structure: gemmi.Structure) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first atom and the label number (-1: none) of each residue that has atoms."""
+    sizes = np.array([len(residue) for chain in structure[0] for residue in chain])
+    label = np.array([residue.label_seq or -1 for chain in structure[0] for residue in chain], dtype=np.int64)
+    return (np.cumsum(sizes) - sizes)[sizes > 0], label[sizes > 0]
+
+
+def _residue_starts(name: np.ndarray, chain: np.ndarray, number: np.ndarray, insertion: np.ndarray) -> np.ndarray:
+    """Find residues from the columns themselves: a loop over residue objects costs as much as the parsing."""
+    new = (name[1:] != name[:-1]) | (number[1:] != number[:-1])
+    new |= (chain[1:] != chain[:-1]) | (insertion[1:] != insertion[:-1])
+    return np.append(0, np.flatnonzero(new) + 1)
 
 
 def _text(rows: np.ndarray) -> np.ndarray:

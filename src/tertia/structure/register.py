@@ -27,6 +27,12 @@ class Register:
     gaps: tuple[Gap, ...]
 
 
+def steps(alpha: np.ndarray) -> np.ndarray:
+    """Return the distance of each residue to the next, (n - 1,) Angstrom; NaN where a CA is missing."""
+    bond = alpha[1:] - alpha[:-1]
+    return np.sqrt(np.einsum("nd,nd->n", bond, bond))
+
+
 def places_by_number(full: Sequence[str], observed: Sequence[str], number: np.ndarray) -> np.ndarray | None:
     """Return the 1-based place of each observed residue where one shift of the author numbers makes every name agree.
 
@@ -84,9 +90,12 @@ def register_by_numbers(
     is_label: numbers of a sequence table are believed without a broken bond.
     """
     n = len(observed)
-    jump = np.diff(number) - 1
-    step = np.linalg.norm(np.diff(alpha, axis=0), axis=1)
+    jump = number[1:] - number[:-1] - 1
+    step = steps(alpha)
     broken = ~(step <= BROKEN)  # a distance that is not known counts as broken
+    first = int(number[0]) if is_label and n else 1
+    if not jump.any() and not broken.any():
+        return Register(observed, np.arange(n), np.arange(first, first + n, dtype=np.int32), ())
     inserted = np.where((jump > 0) & (jump <= LONGEST_INSERTION) & (broken | is_label), jump, 0)
     shift = np.concatenate([[0], np.cumsum(inserted)])
     position = np.arange(n) + shift
@@ -96,7 +105,6 @@ def register_by_numbers(
     for k in np.flatnonzero((inserted > 0) | (step > BROKEN)).tolist():
         evidence = "numbering" if inserted[k] else "break"
         gaps.append(Gap(int(position[k]) + 1, int(inserted[k]), ids[k], ids[k + 1], evidence))
-    first = int(number[0]) if is_label and n else 1
     numbers = np.arange(first, first + len(letters), dtype=np.int32)
     return Register(letters.tobytes().decode(), position, numbers, tuple(gaps))
 
@@ -112,6 +120,6 @@ def _sequence_gaps(position: np.ndarray, length: int, ids: Sequence[str]) -> lis
 
 def _breaks(position: np.ndarray, alpha: np.ndarray, ids: Sequence[str]) -> list[Gap]:
     """Neighbours in the sequence that no bond joins."""
-    step = np.linalg.norm(np.diff(alpha, axis=0), axis=1)
+    step = steps(alpha)
     apart = np.flatnonzero((np.diff(position) == 1) & (step > BROKEN))
     return [Gap(int(position[k]) + 1, 0, ids[k], ids[k + 1], "break") for k in apart.tolist()]
