@@ -31,9 +31,14 @@ app = typer.Typer(
 evaluate_app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    epilog=examples("tertia evaluate denoising store", "tertia evaluate denoising 1abc.cif --model runs/mine --json"),
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=examples("tertia evaluate denoising store", "tertia evaluate denoising 1abc.cif --json"),
 )
-app.add_typer(evaluate_app, name="evaluate", help="Score a model on structures, beside baselines.")
+app.add_typer(
+    evaluate_app,
+    name="evaluate",
+    help="Score a model on structures, beside baselines.",
+)
 
 Inputs = Annotated[
     list[str],
@@ -191,6 +196,38 @@ def pretrain(
 
     outcome = pretrain(recipe, overrides or (), output=output, resume=not anew, quiet=quiet)
     print(outcome.folder)
+
+
+@evaluate_app.command(
+    epilog=examples("tertia evaluate denoising store", "tertia evaluate denoising 1abc.cif --model runs/mine --json")
+)
+def denoising(
+    inputs: Annotated[list[str], typer.Argument(metavar="INPUT…", help="Structures, as everywhere, or one store.")],
+    model: Model = "distmap",
+    split: Annotated[str, typer.Option(help="Which chains of a store: train, valid or test.")] = "test",
+    max_chains: Annotated[int, typer.Option(min=0, help="Thin the chains out to so many; 0 takes all.")] = 0,
+    draws: Annotated[int, typer.Option(min=1, help="Crops of each chain and kind.")] = 2,
+    whole_chains: Annotated[int, typer.Option(min=0, help="How many chains are scored whole.")] = 12,
+    seed: Annotated[int, typer.Option(min=0, help="Of noise and crops.")] = 0,
+    jobs: Jobs = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Print the loss at every noise level beside three analytic baselines, and the effective dimension."""
+    from tertia.evaluate import evaluate_denoising
+
+    report = evaluate_denoising(
+        inputs,
+        model=model,
+        split=split,
+        max_chains=max_chains,
+        draws=draws,
+        whole_chains=whole_chains,
+        seed=seed,
+        jobs=jobs,
+    )
+    (report.print_json if as_json else report.print_table)(sys.stdout)
+    tell([f"error: {error}" for error in report.failed])
+    leave(report.failed)
 
 
 @app.command(epilog=examples("tertia doctor", "tertia doctor --json"))
