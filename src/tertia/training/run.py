@@ -165,7 +165,7 @@ class Run:
         if begun["name"] != self.family.name or changed:
             raise CheckpointError(
                 str(self.folder), "family", found=f"the run there has another {', '.join(changed) or 'family'}",
-                hint="train into another folder, or begin anew with --no-resume",
+                hint="train into another folder, or begin anew (--anew)",
             )  # fmt: skip
         if begun["store"] != self.store_hash:
             raise CheckpointError(

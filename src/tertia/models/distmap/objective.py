@@ -12,6 +12,7 @@ from __future__ import annotations
 import torch
 
 from tertia.models.distmap.inputs import Inputs, distances, pair_mask
+from tertia.nn.whole_batch import whole_batch
 
 NEAR = 4
 """Largest sequence offset of the pairs that carry an own, un-averaged coefficient (bonds, angles, helix turns)."""
@@ -125,6 +126,8 @@ def redundancy(maps: torch.Tensor, inputs: Inputs) -> torch.Tensor:
     row_seen, n_columns = inputs.seen[:, 0], inputs.seen[:, 1].sum(1).clamp_min(1)[:, None, None]
     rows = maps.sum(2).float() / n_columns  # (B, R, C); the maps are zero where a residue is missing
     level = inputs.level.float()
+    if torch.is_grad_enabled():  # several processes share a batch only in training
+        rows, row_seen, level = whole_batch(rows), whole_batch(row_seen), whole_batch(level)
     level = (level - level.mean()) / (level.std(correction=0) + 1.0)
     powers = torch.stack([level**power for power in range(4)], dim=-1)  # (B, 4)
     centre = (rows * row_seen[..., None]).sum(1) / row_seen.sum(1).clamp_min(1)[:, None]  # (B, C)
