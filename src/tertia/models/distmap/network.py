@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from tertia.models.distmap import inputs as channels
 from tertia.models.distmap.baselines import Baselines
 from tertia.models.distmap.encode import Standard, calibrate, encode
+from tertia.models.distmap.fold import Folded, fold_paper, fold_tertia
 from tertia.models.distmap.inputs import Inputs
 from tertia.nn.conv2d import ConditionalBatchNorm, outer_sum_conv
 from tertia.nn.encoded import Encoded
@@ -117,6 +118,10 @@ class PaperNetwork(nn.Module):
         calibrate(self, chains)
         self.baselines.fit([chain.alpha for chain in chains], self.sigmas.cpu())
 
+    def fold(self, level: int) -> Folded:
+        """Return the weights at one noise level as `stream.residue_features` takes them."""
+        return fold_paper(self, level)
+
 
 class TertiaBlock(nn.Module):
     """Layer norm - 1x1 - level affine - SiLU - dilated 3x3 - SiLU - 1x1, added at a scale of 1/sqrt(2 blocks)."""
@@ -203,3 +208,7 @@ class TertiaNetwork(nn.Module):
         """Fit the standardisation of the embeddings and the analytic baselines on training chains."""
         calibrate(self, chains)
         self.baselines.fit([chain.alpha for chain in chains], self.sigmas.cpu())
+
+    def fold(self, level: int) -> Folded:
+        """Return the weights at one noise level as `stream.residue_features` takes them."""
+        return fold_tertia(self, level)
