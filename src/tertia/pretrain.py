@@ -53,7 +53,7 @@ def pretrain(
     return outcome
 
 
-N_CALIBRATION_CHAINS = 1024
+N_CALIBRATION_CHAINS = 256
 
 
 def finish(folder: Path, store: Store) -> None:
