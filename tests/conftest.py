@@ -23,7 +23,7 @@ def repository() -> Path:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Folder with real structures and annotations: the environment variable TERTIA_DATA, or `../shared/data` beside the checkout.
+    """Folder with real structures and annotations: TERTIA_DATA, or `../shared/data` beside the checkout.
 
     Tests that need it are skipped where it is absent. Where somebody said where it is, or a CI machine has the folder
     above it, its absence is a failure: a suite that skips all its real data must not look green.

@@ -1,4 +1,4 @@
-"""Small synthetic proteins for tests: backbones with ideal geometry, and plain-text PDB / mmCIF writers without a library.
+"""Small synthetic proteins for tests: backbones with ideal geometry, and PDB / mmCIF writers without a library.
 
     text = pdb_text([polymer(30, seed=1, chain="A")])
     chain = make_chain(64, seed=3)
@@ -44,7 +44,7 @@ def _cross(a: tuple, b: tuple) -> tuple:
 
 
 def backbone(phi: np.ndarray, psi: np.ndarray) -> np.ndarray:
-    """Return (L, 5, 3) Angstrom coordinates of N, CA, C, O, CB with ideal bonds (CA-CA 3.8) from dihedrals in degrees."""
+    """Return (L, 5, 3) Angstrom coordinates of N, CA, C, O, CB with ideal bonds, from dihedrals in degrees."""
     phi, psi = np.radians(phi), np.radians(psi)
     phi, psi = phi.tolist(), psi.tolist()
     n, ca, c = (0.0, 0.0, 0.0), (1.458, 0.0, 0.0), (2.004, 1.424, 0.0)
@@ -235,21 +235,23 @@ def _atom_lines(chain: str, residue: ResidueRows, shift: float, serial: int) -> 
         name = atom.name.ljust(4) if len(atom.element) == 2 or len(atom.name) == 4 else f" {atom.name:<3s}"
         x, y, z = atom.xyz
         lines.append(
-            f"{record:<6s}{(serial + k) % 100000:5d} {name}{atom.altloc or ' '}{residue.name:>3s} {chain:1s}{residue.number:4d}"
-            f"{residue.insertion or ' '}   {x + shift:8.3f}{y:8.3f}{z:8.3f}{atom.occupancy:6.2f}{atom.b_factor:6.2f}"
+            f"{record:<6s}{(serial + k) % 100000:5d} {name}{atom.altloc or ' '}{residue.name:>3s} {chain:1s}"
+            f"{residue.number:4d}{residue.insertion or ' '}   {x + shift:8.3f}{y:8.3f}{z:8.3f}{atom.occupancy:6.2f}{atom.b_factor:6.2f}"
             f"          {atom.element:>2s}  "
         )
     return lines
 
 
 # ---------------------------------------------------------------- mmCIF
-_ATOM_TAGS = ("group_PDB id type_symbol label_atom_id label_alt_id label_comp_id label_asym_id label_entity_id label_seq_id "
-              "pdbx_PDB_ins_code Cartn_x Cartn_y Cartn_z occupancy B_iso_or_equiv auth_seq_id auth_asym_id "
-              "pdbx_PDB_model_num").split()  # fmt: skip
+_ATOM_TAGS = (
+    "group_PDB", "id", "type_symbol", "label_atom_id", "label_alt_id", "label_comp_id", "label_asym_id",
+    "label_entity_id", "label_seq_id", "pdbx_PDB_ins_code", "Cartn_x", "Cartn_y", "Cartn_z", "occupancy",
+    "B_iso_or_equiv", "auth_seq_id", "auth_asym_id", "pdbx_PDB_model_num",
+)  # fmt: skip
 
 
-def mmcif_text(chains: Sequence[Polymer], *, entry: str = "TEST", hetero: dict[str, Sequence[ResidueRows]] | None = None,
-               n_models: int = 1, scheme: bool = True, label: dict[str, str] | None = None,
+def mmcif_text(chains: Sequence[Polymer], *, entry: str = "TEST",
+               hetero: dict[str, Sequence[ResidueRows]] | None = None, n_models: int = 1, scheme: bool = True, label: dict[str, str] | None = None,
                extra: str = "") -> str:  # fmt: skip
     """Return an mmCIF file; `label` maps author to label chain names; `extra` is put before the atoms verbatim."""
     label = label or {}

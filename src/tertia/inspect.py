@@ -20,7 +20,7 @@ def inspect(
     jobs: int = 1,
     progress: Callable[[str], None] | None = None,
 ) -> Iterator[IntakeReport | InputError]:
-    """Yield the intake report of each file, or the InputError of a file that cannot be read, in the order of the inputs.
+    """Yield the intake report of each file, or the InputError of one that cannot be read, in the order of the inputs.
 
     Parameters
     ----------

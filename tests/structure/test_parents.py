@@ -11,7 +11,8 @@ from tertia.structure.parents import LETTER_OF_COMPONENT
 def test_the_table_equals_the_dictionary():
     info = pytest.importorskip("biotite.structure.info")
     components = info.get_ccd()["chem_comp"]
-    columns = [components[key].as_array(str).tolist() for key in ("id", "mon_nstd_parent_comp_id", "type", "one_letter_code")]
+    keys = ("id", "mon_nstd_parent_comp_id", "type", "one_letter_code")
+    columns = [components[key].as_array(str).tolist() for key in keys]
     expected = dict(LETTER_OF_NAME)
     for name, parent, kind, letter in zip(*columns, strict=True):
         kind = kind.upper()

@@ -210,7 +210,9 @@ def test_calcium_is_no_c_alpha_and_other_molecules_are_counted(write):
 
 
 def test_nucleic_acids_are_noted_not_lost(write):
-    dna = renamed(renamed(renamed(polymer(3, chain="B"), 0, "DA", hetero=False), 1, "DG", hetero=False), 2, "DC", hetero=False)
+    dna = polymer(3, chain="B")
+    for position, name in enumerate(("DA", "DG", "DC")):
+        dna = renamed(dna, position, name, hetero=False)
     structure = read(write([polymer(12, seed=6), dna]))
     assert [chain.id for chain in structure.chains] == ["A"]
     assert any("chain B: 3 residues" in note for note in structure.report.notes)
@@ -271,7 +273,8 @@ def test_nan_in_mmcif_is_refused_too_and_all_nan_is_an_error():
     assert report.changes == (
         {"kind": "atom_refused", "where": "5", "from": "CB: not a finite coordinate", "to": ""},
     )
-    rows = [" ".join([*r.split()[:10], "nan", "?", ".", *r.split()[13:]]) if r.startswith("ATOM") else r for r in text.splitlines()]
+    rows = [r.split() for r in text.splitlines()]
+    rows = [" ".join([*r[:10], "nan", "?", ".", *r[13:]] if r[0] == "ATOM" else r) for r in rows]
     with pytest.raises(InputError, match="no protein chain with coordinates"):
         read("\n".join(rows) + "\n")
 
@@ -344,7 +347,8 @@ def test_plddt_is_decided_by_the_header_of_a_pdb_file(header, plddt):
     [
         ("loop_\n_ma_qa_metric.id\n_ma_qa_metric.mode\n_ma_qa_metric.name\n_ma_qa_metric.type\n"
          "1 global pLDDT pLDDT\n2 local pLDDT pLDDT\n#\n", True),
-        ("loop_\n_ma_qa_metric.id\n_ma_qa_metric.mode\n_ma_qa_metric.type\n1 global pLDDT\n2 local 'contact probability'\n#\n", False),
+        ("loop_\n_ma_qa_metric.id\n_ma_qa_metric.mode\n_ma_qa_metric.type\n"
+         "1 global pLDDT\n2 local 'contact probability'\n#\n", False),
         ("_exptl.method 'X-RAY DIFFRACTION'\n_struct.title 'solved with an alphafold prediction'\n#\n", False),
     ],
 )  # fmt: skip

@@ -24,7 +24,7 @@ def distance_map(coord: np.ndarray, other: np.ndarray | None = None) -> np.ndarr
 
 
 def dihedrals(coord: np.ndarray) -> np.ndarray:
-    """Return the signed dihedral of each four consecutive points, (L - 3,) radians in (-pi, pi]; NaN where one is missing.
+    """Return the signed dihedral of each four consecutive points, (L - 3,) radians in (-pi, pi]; NaN for missing.
 
     The sign is that of IUPAC (positive: clockwise, seen along the middle bond), so a mirror image has the opposite one.
     """
@@ -66,7 +66,7 @@ def neighbours(coord: np.ndarray, n_neighbours: int) -> tuple[np.ndarray, np.nda
 
 
 def local_frames(n: np.ndarray, alpha: np.ndarray, c: np.ndarray) -> np.ndarray:
-    """Return the backbone frame of each residue, (L, 3, 3): rows are the axes, right-handed; NaN where an atom is missing.
+    """Return the backbone frame of each residue, (L, 3, 3): rows are the axes, right-handed; NaN for missing.
 
     Gram-Schmidt as in AlphaFold (Jumper et al. 2021, supplement, algorithm 21): the first axis points from CA to C, the
     second lies in the plane of N, CA, C on the side of N.

@@ -1,4 +1,4 @@
-"""From columns to protein chains: heavy atoms, one conformer, parents, register; every step leaves its line in the report."""
+"""From columns to protein chains: heavy atoms, one conformer, parents, register; every step is reported."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ from tertia.structure.columns import Columns, Header
 from tertia.structure.conformers import repeated_names
 from tertia.structure.parents import LETTER_OF_COMPONENT
 from tertia.structure.read_columns import align
-from tertia.structure.register import BROKEN, Register, places_by_number, register_by_numbers, register_by_sequence, steps
+from tertia.structure.register import (
+    BROKEN,
+    Register,
+    places_by_number,
+    register_by_numbers,
+    register_by_sequence,
+    steps,
+)
 from tertia.structure.report import ChainReport, Change, change
 from tertia.structure.tidy import Tidy
 
@@ -71,8 +78,8 @@ def _letters(columns: Columns, header: Header) -> np.ndarray:
 def _protein_residues(tidy: Tidy, here: np.ndarray, amino: np.ndarray, changes: list[Change]) -> np.ndarray:
     """Return the residues of the protein part of one chain in order, none where it is no protein.
 
-    TER records lie: extracts put them at every break, and modified residues (HETATM) behind the last one. So amino acids
-    in ATOM records belong to the chain wherever they stand, and those in HETATM records where they touch, in space, the
+    TER records lie: extracts put them at every break, and modified residues (HETATM) behind the last one. So amino
+    acids in ATOM records belong to the chain wherever they stand, and those in HETATM records where they touch, in space, the
     residue that their number says is their neighbour.
     """
     c = tidy.columns
@@ -204,7 +211,7 @@ def _register(tidy: Tidy, residues: np.ndarray, observed: str, ids: list[str], h
 
 
 def _places(full: tuple[str, ...], names: list[str], tidy: Tidy, residues: np.ndarray) -> np.ndarray | None:
-    """Find the observed residues in the full sequence: by their numbers where these agree with it, else by alignment."""
+    """Find the observed residues in the full sequence: by their numbers where these agree, else by alignment."""
     by_number = places_by_number(full, names, tidy.columns.number[residues])
     if by_number is not None:
         return by_number

@@ -9,8 +9,8 @@ import gemmi
 from tertia.errors import InputError
 
 _CATEGORIES = (
-    "entry", "entity", "struct_asym", "entity_poly", "entity_poly_seq", "pdbx_poly_seq_scheme", "atom_site", "exptl", "refine",
-    "em_3d_reconstruction", "reflns", "struct", "software", "ma_qa_metric", "cell", "symmetry", "pdbx_struct_assembly",
+    "entry", "entity", "struct_asym", "entity_poly", "entity_poly_seq", "pdbx_poly_seq_scheme", "atom_site", "exptl",
+    "refine", "em_3d_reconstruction", "reflns", "struct", "software", "ma_qa_metric", "cell", "symmetry", "pdbx_struct_assembly",
     "pdbx_struct_assembly_gen", "pdbx_struct_oper_list", "pdbx_struct_mod_residue",
 )  # fmt: skip
 """What intake reads; everything else (bonds, references, validation) stays packed."""
@@ -26,11 +26,10 @@ def block_of_bcif(content: bytes) -> gemmi.cif.Block:
     from biotite.structure.io.pdbx import BinaryCIFFile
 
     file = BinaryCIFFile.read(io.BytesIO(content))
-    for name, packed in file.items():
-        if "atom_site" in packed:
-            break
-    else:
+    name = next((name for name in file if "atom_site" in file[name]), None)
+    if name is None:
         raise InputError("BinaryCIF", found="no _atom_site table", allowed="a coordinate file")
+    packed = file[name]
     block = gemmi.cif.Block(name)
     for category in _CATEGORIES:
         if category in packed:

@@ -1,4 +1,4 @@
-"""From the bytes of one file to columns: one row an atom, and the few header facts that intake needs (through gemmi)."""
+"""From the bytes of one file to columns: one row an atom, and the few header facts that intake needs."""
 
 from __future__ import annotations
 
@@ -280,7 +280,7 @@ def _assemble(structure: gemmi.Structure, assembly: str, where: str) -> None:
 # ---------------------------------------------------------------- columns
 def _columns(structure: gemmi.Structure, *, labelled: bool) -> Columns:
     flat = gemmi.FlatStructure(structure)
-    # The parser's columns are views into 128-byte rows: one copy each, and everything after it runs on whole lines of cache.
+    # The parser's columns are views into 128-byte rows: one copy each, and what follows runs on dense memory.
     residue_name, chain = _text(flat.residue_names), _text(flat.chain_ids)
     number, insertion = flat.resnums.copy(), flat.icodes.copy().view(np.uint8)
     if labelled:

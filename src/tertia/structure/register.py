@@ -1,4 +1,4 @@
-"""The register of a chain: which position of the full sequence each observed residue has, and where residues are missing."""
+"""The register of a chain: the position of each observed residue in the full sequence, and where residues are missing."""
 
 from __future__ import annotations
 

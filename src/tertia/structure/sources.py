@@ -62,11 +62,11 @@ class Source:
 
 def open_sources(inputs: Sequence[str | os.PathLike], *, max_bytes: int = MAX_BYTES,
                  stdin: io.TextIOBase | None = None) -> Iterator[Source]:  # fmt: skip
-    """Yield every structure file that the inputs name, in a fixed order; what cannot be opened is a Source with an error.
+    """Yield every structure file that the inputs name, in a fixed order; what fails is a Source with an error.
 
     Parameters
     ----------
-    inputs: files, folders (searched below, by suffix), globs, tar archives (plain, gz, xz), or "-": one input a line on stdin.
+    inputs: files, folders (searched below, by suffix), globs, tar archives (plain, gz, xz), or "-": a list on stdin.
     max_bytes: largest content after unpacking.
     stdin: where "-" reads from; the standard input by default.
     """

@@ -1,4 +1,4 @@
-"""Which atoms and residues of a file count: no hydrogens, no atoms without a place, one conformer, one residue a place."""
+"""Which atoms and residues count: no hydrogens, no atoms without a place, one conformer, one residue a place."""
 
 from __future__ import annotations
 
