@@ -10,6 +10,7 @@ import numpy as np
 matplotlib.use("svg")
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 INK, QUIET, FAINT = "#1d2433", "#6b7385", "#d9dde5"
 BLUE, RUST, GREEN, GOLD = "#2b5c9e", "#c2552d", "#3c8468", "#c9962f"
@@ -68,15 +69,13 @@ def smoothed(values: Sequence[float], *, share: float = 0.08) -> np.ndarray:
     return (total[high] - total[low]) / (high - low)
 
 
-def level_bars(sigmas: Sequence[float], curves: Mapping[str, Sequence[float]]) -> Figure:
-    """Draw the normalised loss against the noise level, a line a model."""
-    figure, axes = plt.subplots(figsize=(7.2, 2.8), layout="constrained")
+def level_curve(sigmas: Sequence[float], losses: Sequence[float]) -> Figure:
+    """Draw the normalised loss against the noise level."""
+    figure, axes = plt.subplots(figsize=(7.2, 2.6), layout="constrained")
     axes.axhline(1.0, color=QUIET, linewidth=0.8, linestyle=(0, (4, 3)))
-    for (name, losses), colour in zip(curves.items(), COLOURS, strict=False):
-        axes.plot(sigmas, losses, color=colour, linewidth=1.6, marker="o", markersize=3.5, label=name)
+    axes.plot(sigmas, losses, color=RUST, linewidth=1.6, marker="o", markersize=3.5)
     axes.set(xscale="log", xlabel="noise on each coordinate, σ (Å)", ylabel="normalised loss", ylim=(0, None))
-    axes.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.legend(loc="lower left")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     return figure
 
 
@@ -131,7 +130,9 @@ def channel_order(residue: np.ndarray) -> np.ndarray:
     return np.argsort(np.arctan2(axes[1], axes[0]))
 
 
-def chain_map(vectors: np.ndarray, names: Sequence[str], groups: Sequence[str], lengths: Sequence[int]) -> Figure:
+def chain_map(
+    vectors: np.ndarray, names: Sequence[str], groups: Sequence[str], lengths: Sequence[int], *, title: str
+) -> Figure:
     """Draw the chains in the plane of the first two principal components of their protein vectors."""
     centred = vectors - vectors.mean(0)
     _, scale, axes_of_space = np.linalg.svd(centred, full_matrices=False)
@@ -150,6 +151,7 @@ def chain_map(vectors: np.ndarray, names: Sequence[str], groups: Sequence[str], 
             labelled.append(point)
     axes.set(xlabel=f"first component ({share_percent[0]:.0f} % of the variance)",
              ylabel=f"second component ({share_percent[1]:.0f} %)", xticks=[], yticks=[])  # fmt: skip
+    axes.set_title(title)
     axes.margins(0.12)
     axes.legend(loc="best", handletextpad=0.3)
     return figure

@@ -108,9 +108,10 @@ def test_prepare_lists_what_it_refuses(structure: Path, tmp_path: Path) -> None:
 
 def test_prepare_names_the_true_defaults() -> None:
     from tertia.data.filters import Filters
+    from tertia.data.split import FRACTIONS
 
     text = " ".join(CliRunner().invoke(cli.app, ["prepare", "--help"]).stdout.split())
-    for name, value in vars(Filters()).items():
+    for name, value in {**vars(Filters()), "fractions": FRACTIONS}.items():
         written = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
         if written:
             option = re.search(rf"--{name.replace('_', '-')} .*?\(default ([^)]*)\)", text)

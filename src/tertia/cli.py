@@ -113,6 +113,10 @@ def prepare(
         list[Path], typer.Option(help="FASTA file or store whose neighbours are refused; may be repeated.")
     ] = [],  # noqa: B006
     identity: Annotated[float, typer.Option(min=0.0, max=1.0, help="Of clusters and of excluded neighbours.")] = 0.3,
+    fractions: Annotated[
+        tuple[float, float, float] | None,
+        typer.Option(help="Of the clusters for train, valid and test (default 0.9 0.05 0.05)."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the split into train, valid and test.")] = 0,
     tool: Annotated[str, typer.Option(help="What compares sequences: auto, mmseqs or builtin.")] = "auto",
     min_length: Annotated[int | None, typer.Option(help="Residues with a C-alpha, at least (default 20).")] = None,
@@ -144,7 +148,7 @@ def prepare(
     limits = {
         "min_length": min_length, "max_length": max_length, "max_resolution": max_resolution, "methods": method,
         "ca_distance": ca_distance, "max_odd_bonds": max_odd_bonds, "max_missing_fraction": max_missing_fraction,
-        "max_unknown_fraction": max_unknown_fraction,
+        "max_unknown_fraction": max_unknown_fraction, "fractions": fractions,
     }  # fmt: skip
     limits = {name: value for name, value in limits.items() if value is not None}
     report = prepare(
