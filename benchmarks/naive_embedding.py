@@ -1,8 +1,8 @@
 """The straightforward way to embed a chain, for comparison: every layer a module of its own, every map in memory.
 
-Eager float32, channels first. Paper network: 149 channels materialised, batch norm as separate modules. Our network: its
-channels materialised, layer norm on the permuted map. Written from the description of the networks, not from their
-code, so that it is also a second implementation for the tests.
+Eager float32, channels first. Paper network: 149 channels materialised, batch norm as separate modules. Our network:
+its channels materialised, layer norm on the permuted map. Written from the description of the networks, not from
+their code, so that it is also a second implementation for the tests.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ LOG2_E = math.log2(math.e)
 class FoldedBlock:
     """One residual block: what happens to a pair, the 3x3 convolution, what is added to the stream."""
 
-    gain: torch.Tensor | None  # (2, C) affines before the first activation, to y + 1 and to y log2(e); None: see `paper`
+    gain: torch.Tensor | None  # (2, C) affines before the first activation y: to y + 1, to y log2(e); ours has none
     offset: torch.Tensor | None  # (2, C)
     reduce: torch.Tensor  # (C, M)
     reduce_bias: torch.Tensor  # (M,)

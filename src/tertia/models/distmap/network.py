@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from tertia.models.distmap import inputs as channels
 from tertia.models.distmap.baselines import Baselines
 from tertia.models.distmap.encode import Standard, calibrate, encode
+from tertia.models.distmap.encoder import Encoder
 from tertia.models.distmap.fold import Folded, fold_paper, fold_tertia
 from tertia.models.distmap.inputs import Inputs
 from tertia.nn.conv2d import ConditionalBatchNorm, outer_sum_conv
@@ -45,9 +46,10 @@ class PaperStem(nn.Module):
             encoded = channels.distance_encoding(channels.distances(inputs)) * mask  # (B, R, S, 61)
             rows, columns = channels.paper_residue_channels(inputs).unbind(1)  # (B, L, 44)
         if not self.materialise:
-            return outer_sum_conv(self.conv, columns, rows, encoded)
+            return outer_sum_conv(self.conv, columns, rows, encoded, (inputs.chain > 0).sum(-1))
         shape = (*encoded.shape[:3], rows.shape[-1])
-        tiled = [columns[:, None].expand(shape), rows[:, :, None].expand(shape), encoded]
+        real = ((inputs.chain[:, 0, :, None] > 0) & (inputs.chain[:, 1, None, :] > 0))[..., None]
+        tiled = [columns[:, None].expand(shape) * real, rows[:, :, None].expand(shape) * real, encoded]
         return self.conv(torch.cat(tiled, dim=-1).permute(0, 3, 1, 2))
 
 
@@ -107,7 +109,7 @@ class PaperNetwork(nn.Module):
         h is sigma times the derivative of log p by the squared distance of each pair.
         """
         maps = self.maps(inputs)
-        return self.head(maps.permute(0, 3, 1, 2)).permute(0, 2, 3, 1).float(), maps
+        return self.head(maps.permute(0, 3, 1, 2)).permute(0, 2, 3, 1).to(inputs.coord.dtype), maps
 
     def encode(self, inputs: Inputs, *, pair: bool = False) -> Encoded:
         """Return the embeddings of a padded batch of whole chains."""
@@ -121,6 +123,10 @@ class PaperNetwork(nn.Module):
     def fold(self, level: int) -> Folded:
         """Return the weights at one noise level as `stream.residue_features` takes them."""
         return fold_paper(self, level)
+
+    def encoder(self, levels: Sequence[int], *, precision: str = "fp32", device: str = "cpu") -> Encoder:
+        """Return what encodes whole chains in memory that is linear in their length, at the given noise levels."""
+        return Encoder(self, levels, precision=precision, device=device)
 
 
 class TertiaBlock(nn.Module):
@@ -198,7 +204,7 @@ class TertiaNetwork(nn.Module):
         u holds the coefficients of the unit vectors: averaged over the map, and near in sequence.
         """
         maps = self.maps(inputs)
-        return self.head(maps).float(), maps
+        return self.head(maps).to(inputs.coord.dtype), maps
 
     def encode(self, inputs: Inputs, *, pair: bool = False) -> Encoded:
         """Return the embeddings of a padded batch of whole chains."""
@@ -212,3 +218,7 @@ class TertiaNetwork(nn.Module):
     def fold(self, level: int) -> Folded:
         """Return the weights at one noise level as `stream.residue_features` takes them."""
         return fold_tertia(self, level)
+
+    def encoder(self, levels: Sequence[int], *, precision: str = "fp32", device: str = "cpu") -> Encoder:
+        """Return what encodes whole chains in memory that is linear in their length, at the given noise levels."""
+        return Encoder(self, levels, precision=precision, device=device)

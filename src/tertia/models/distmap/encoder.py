@@ -1,0 +1,168 @@
+"""Encode whole chains at one or several fixed noise levels through the streaming path; several levels are concatenated."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn as nn
+
+from tertia.models.distmap.inputs import Inputs
+from tertia.models.distmap.stream import residue_features, rows_of_strip
+from tertia.nn.encoded import Encoded
+
+IN_MEMORY = 1 << 28
+"""Raw maps of at most so many bytes (256 MB: 1,000 residues) are symmetrised in memory, larger ones in a file."""
+
+PRECISIONS = ("fp32", "bf16")
+
+
+class Encoder:
+    """A network with its weights folded; `encode` gives what `network.encode` gives, in memory linear in L.
+
+    Parameters
+    ----------
+    levels: indices of the noise levels; their embeddings stand side by side in the channels.
+    precision: "fp32", or "bf16" for the matrix products and convolutions beside a float32 stream.
+    """
+
+    def __init__(self, network: nn.Module, levels: Sequence[int], *, precision: str = "fp32", device: str = "cpu") -> None:
+        self.folded = tuple(network.fold(level).to(device) for level in levels)
+        if precision == "bf16":
+            self.folded = tuple(folded.narrow(torch.bfloat16) for folded in self.folded)
+        self.standard = network.standard
+        self.device = torch.device(device)
+
+    @property
+    def width(self) -> int:
+        """Channels of an embedding."""
+        return sum(len(folded.gain) for folded in self.folded)
+
+    @torch.inference_mode()
+    def encode(self, inputs: Inputs) -> Encoded:
+        """Return residue and protein embeddings of a padded batch of whole chains, on the CPU."""
+        seen = inputs.seen[:, 0]
+        moved = self._moved(inputs)
+        kinds: dict[str, list[torch.Tensor]] = {"residue": [], "protein": []}
+        for folded in self.folded:
+            level = torch.full_like(inputs.level, folded.level)
+            residue = residue_features(moved, folded).cpu()
+            protein = residue.sum(1) / seen.sum(1).clamp_min(1)[:, None]
+            kinds["residue"].append(self.standard("residue", residue, level, seen))
+            kinds["protein"].append(self.standard("protein", protein, level, seen.any(-1)))
+        return Encoded(chain=inputs.chain[:, 0], **{kind: torch.cat(parts, -1) for kind, parts in kinds.items()})
+
+    @torch.inference_mode()
+    def encode_pairs(self, inputs: Inputs, *, folder: str | Path | None = None) -> tuple[Encoded, Pairs]:
+        """Return residue and protein embeddings of one chain, and its pair level to be read by rows.
+
+        `folder` is where raw maps that are too large for the memory are kept meanwhile; they vanish with the process.
+        """
+        length = inputs.letter.shape[-1]
+        maps = [RawMaps(length, len(folded.gain), folder) for folded in self.folded]
+        moved, seen = self._moved(inputs), inputs.seen[:, 0]
+        residues, proteins = [], []
+        for folded, raw in zip(self.folded, maps, strict=True):
+            level = torch.full_like(inputs.level, folded.level)
+            residue = residue_features(moved, folded, on_rows=raw.add).cpu()
+            residues.append(self.standard("residue", residue, level, seen))
+            proteins.append(self.standard("protein", residue.sum(1) / seen.sum(1)[:, None], level, seen.any(-1)))
+        encoded = Encoded(chain=inputs.chain[:, 0], residue=torch.cat(residues, -1), protein=torch.cat(proteins, -1))
+        return encoded, Pairs(self, maps, seen[0])
+
+    def memory(self, n_residues: int, *, pair: bool = False) -> int:
+        """Return about how many bytes one chain needs beside the weights."""
+        block = self.folded[0].blocks
+        width, inner = block[0].reduce.shape
+        delay = sum(one.dilation for one in block)
+        rows = rows_of_strip(n_residues, self.folded[0])
+        if rows >= n_residues:
+            columns = n_residues * (2 * width + 3 * inner + 3 * 64)
+        else:
+            # The rows that wait, room for the strip to move up, the strip and its temporaries.
+            columns = delay * (2 * width + 2 * inner) + 2 * rows * (width + 3 * inner + 3 * 64)
+        largest = min(4 * n_residues**2 * width, IN_MEMORY) * (2 + len(self.folded)) if pair else 0
+        return 4 * columns * n_residues + largest
+
+    def _moved(self, inputs: Inputs) -> Inputs:
+        return type(inputs)(**{name: value.to(self.device) for name, value in vars(inputs).items()})
+
+
+class Pairs:
+    """The pair level of one chain: symmetric, standardised, zero where a residue is missing; given out by rows."""
+
+    def __init__(self, encoder: Encoder, maps: Sequence[RawMaps], seen: torch.Tensor) -> None:
+        self._encoder, self._maps, self._seen = encoder, maps, seen
+        self.shape = (len(seen), len(seen), encoder.width)
+
+    @torch.inference_mode()
+    def rows(self) -> Iterator[np.ndarray]:
+        """Yield (rows, L, C) float32 from top to bottom."""
+        n_rows = max(1, min(64, IN_MEMORY // (16 * self.shape[1] * self.shape[2])))
+        for start in range(0, len(self._seen), n_rows):
+            stop = min(start + n_rows, len(self._seen))
+            mask = self._seen[None, start:stop, None] & self._seen[None, None]
+            parts = []
+            for folded, raw in zip(self._encoder.folded, self._maps, strict=True):
+                rows = torch.from_numpy(raw.symmetric(start, stop))[None]
+                parts.append(self._encoder.standard("pair", rows, torch.tensor([folded.level]), mask)[0])
+            yield torch.cat(parts, -1).numpy()
+
+    def close(self) -> None:
+        """Free what the raw maps take."""
+        for raw in self._maps:
+            raw.close()
+
+
+class RawMaps:
+    """The maps E_ij (L, L, C) float32 of one chain, written by rows and read back symmetrised."""
+
+    def __init__(self, length: int, width: int, folder: str | Path | None) -> None:
+        self._shape = (length, length, width)
+        size = 4 * length * length * width
+        self._array = np.empty(self._shape, np.float32) if size <= IN_MEMORY else None
+        self._file = None if self._array is not None else tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+
+    def add(self, start: int, rows: torch.Tensor) -> None:
+        """Take the rows (1, rows, L, C) from `start` on."""
+        values = rows[0].cpu().numpy()
+        if self._array is not None:
+            self._array[start : start + len(values)] = values
+        else:
+            self._file.seek(4 * start * self._shape[1] * self._shape[2])
+            self._file.write(np.ascontiguousarray(values).data)
+            self._file.flush()
+
+    def symmetric(self, start: int, stop: int) -> np.ndarray:
+        """Return (E_ij + E_ji) / 2 for rows i from start to stop, (rows, L, C)."""
+        if self._array is not None:
+            return (self._array[start:stop] + self._array[:, start:stop].swapaxes(0, 1)) / 2
+        length, _, width = self._shape
+        descriptor = self._file.fileno()
+        values = _read(descriptor, 4 * start * length * width, (stop - start, length, width))
+        for j in range(length):  # column block (j, start:stop) lies together in row j
+            values[:, j] += _read(descriptor, 4 * (j * length + start) * width, (stop - start, width))
+        values *= 0.5
+        return values
+
+    def close(self) -> None:
+        """Free the memory or the file."""
+        self._array = None
+        if self._file is not None:
+            self._file.close()
+
+
+def _read(descriptor: int, offset: int, shape: tuple[int, ...]) -> np.ndarray:
+    values = np.empty(shape, np.float32)
+    view = memoryview(values).cast("B")
+    done = 0
+    while done < len(view):  # one call may return less than asked for (at most 2 GB)
+        count = os.preadv(descriptor, [view[done:]], offset + done)
+        if not count:
+            raise OSError("the scratch file ended too early")
+        done += count
+    return values
