@@ -58,7 +58,9 @@ def _masked_statistics(x: torch.Tensor, mask: torch.Tensor | None) -> tuple[torc
     return mean, (squares / count - mean.square()).clamp_min(0.0), count.detach()
 
 
-def outer_sum_conv(conv: nn.Conv2d, columns: torch.Tensor, rows: torch.Tensor, pair: torch.Tensor) -> torch.Tensor:
+def outer_sum_conv(
+    conv: nn.Conv2d, columns: torch.Tensor, rows: torch.Tensor, pair: torch.Tensor, sizes: torch.Tensor
+) -> torch.Tensor:
     """Convolve [tiled columns, tiled rows, pair] with one 3x3 kernel without tiling; equal up to rounding.
 
     A channel that depends on one index only needs a one-dimensional convolution with the kernel summed over the other
@@ -67,6 +69,7 @@ def outer_sum_conv(conv: nn.Conv2d, columns: torch.Tensor, rows: torch.Tensor, p
     Parameters
     ----------
     columns: (B, S, Cc); rows: (B, R, Cr); pair: (B, R, S, Cp).
+    sizes: (B, 2) int64, real rows and columns of each map; what lies beyond is padding, and stays undefined here.
 
     Returns
     -------
@@ -77,16 +80,18 @@ def outer_sum_conv(conv: nn.Conv2d, columns: torch.Tensor, rows: torch.Tensor, p
     out = F.conv2d(pair.permute(0, 3, 1, 2), kernel[:, n_columns + n_rows :], conv.bias, padding=1)
     of_column = kernel[:, :n_columns]  # (C, Cc, 3 over rows, 3 over columns)
     of_row = kernel[:, n_columns : n_columns + n_rows].transpose(2, 3)  # (C, Cr, 3 over columns, 3 over rows)
-    across = _border_conv(columns, of_column, out.shape[2])  # (B, C, R, S)
-    down = _border_conv(rows, of_row, out.shape[3]).transpose(2, 3)
+    across = _border_conv(columns, of_column, sizes[:, 0], out.shape[2])  # (B, C, R, S)
+    down = _border_conv(rows, of_row, sizes[:, 1], out.shape[3]).transpose(2, 3)
     return out + across + down
 
 
-def _border_conv(vector: torch.Tensor, kernel: torch.Tensor, n_other: int) -> torch.Tensor:
-    """Return (B, C, n_other, L): the convolution of (B, L, c) tiled over an axis of n_other, kernel (C, c, 3 other, 3)."""
+def _border_conv(vector: torch.Tensor, kernel: torch.Tensor, n_real: torch.Tensor, n_other: int) -> torch.Tensor:
+    """Return (B, C, n_other, L): the convolution of (B, L, c) tiled over `n_real` of `n_other` lines."""
     sequence = vector.transpose(1, 2)
     whole = F.conv1d(sequence, kernel.sum(2), padding=1)[:, :, None]  # (B, C, 1, L)
     first = F.conv1d(sequence, kernel[:, :, 0], padding=1)[:, :, None]  # missing at the first line
     last = F.conv1d(sequence, kernel[:, :, 2], padding=1)[:, :, None]
-    line = torch.arange(n_other, device=vector.device)[:, None]
-    return whole - first * (line == 0).to(whole.dtype) - last * (line == n_other - 1).to(whole.dtype)
+    line = torch.arange(n_other, device=vector.device)
+    is_first = (line == 0).to(whole.dtype)[:, None]
+    is_last = (line == n_real[:, None] - 1).to(whole.dtype)[:, None, :, None]
+    return whole - first * is_first - last * is_last

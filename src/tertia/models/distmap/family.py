@@ -85,6 +85,11 @@ class Distmap:
     def loss(self, network: torch.nn.Module, noisy: Inputs, target: Target) -> Loss:
         """Score a padded batch; `value` is eq. 5 in the paper's modes, the normalised error in ours."""
         outputs, maps = network(noisy)
+        # Differences of coordinates do not survive 8 bits: from here on in full precision, whatever the network ran in.
+        with torch.autocast(maps.device.type, enabled=False):
+            return self._score(outputs, maps.float(), noisy, target)
+
+    def _score(self, outputs: torch.Tensor, maps: torch.Tensor, noisy: Inputs, target: Target) -> Loss:
         error = objective.squared_error(FORCES[self.mode](outputs, noisy), target.noise)
         weight = objective.residue_weight(noisy, once=self.mode == "paper")
         per_example = objective.normalised(error, weight)

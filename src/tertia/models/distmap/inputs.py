@@ -73,8 +73,9 @@ def distance_encoding(distance: torch.Tensor) -> torch.Tensor:
 
 def paper_residue_channels(inputs: Inputs) -> torch.Tensor:
     """Return (B, 2, L, 44): amino acid one-hot (20) and position encoding (24), 0 where padded."""
-    one_hot = F.one_hot(inputs.letter, N_INDICES)[..., 1 : len(LETTERS) + 1].float()
-    return torch.cat([one_hot, position_encoding(inputs.position)], dim=-1) * (inputs.chain > 0)[..., None]
+    one_hot = F.one_hot(inputs.letter, N_INDICES)[..., 1 : len(LETTERS) + 1]
+    encoded = torch.cat([one_hot, position_encoding(inputs.position)], dim=-1) * (inputs.chain > 0)[..., None]
+    return encoded.to(inputs.coord.dtype)
 
 
 # --- the improved channels -----------------------------------------------------------------------------------------

@@ -77,7 +77,7 @@ def pair_weight(u: torch.Tensor, inputs: Inputs) -> torch.Tensor:
     offset = (inputs.position[:, 0, :, None] - inputs.position[:, 1, None, :]).abs()
     near = (offset <= NEAR) & (inputs.chain[:, 0, :, None] == inputs.chain[:, 1, None, :])
     scale = pair_mask(inputs) / (distances(inputs) + 1.0)
-    return u.float() * torch.stack([scale, scale * near], dim=-1)
+    return u * torch.stack([scale, scale * near], dim=-1)
 
 
 def symmetrise(u: torch.Tensor, inputs: Inputs) -> torch.Tensor:
@@ -90,7 +90,7 @@ def symmetrise(u: torch.Tensor, inputs: Inputs) -> torch.Tensor:
 
 def squared_error(predicted: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
     """Return (B, 2, L): ||sigma G - sigma T||^2 with sigma T = -noise (eq. 2)."""
-    return (predicted.float() + noise).square().sum(-1)
+    return (predicted + noise).square().sum(-1)
 
 
 def residue_weight(inputs: Inputs, *, once: bool) -> torch.Tensor:
@@ -124,7 +124,7 @@ def redundancy(maps: torch.Tensor, inputs: Inputs) -> torch.Tensor:
     maps: (B, R, S, C) embedding maps.
     """
     row_seen, n_columns = inputs.seen[:, 0], inputs.seen[:, 1].sum(1).clamp_min(1)[:, None, None]
-    rows = maps.sum(2).float() / n_columns  # (B, R, C); the maps are zero where a residue is missing
+    rows = maps.sum(2) / n_columns  # (B, R, C); the maps are zero where a residue is missing
     level = inputs.level.float()
     if torch.is_grad_enabled():  # several processes share a batch only in training
         rows, row_seen, level = whole_batch(rows), whole_batch(row_seen), whole_batch(level)
