@@ -236,8 +236,8 @@ def _atom_lines(chain: str, residue: ResidueRows, shift: float, serial: int) -> 
         x, y, z = atom.xyz
         lines.append(
             f"{record:<6s}{(serial + k) % 100000:5d} {name}{atom.altloc or ' '}{residue.name:>3s} {chain:1s}"
-            f"{residue.number:4d}{residue.insertion or ' '}   {x + shift:8.3f}{y:8.3f}{z:8.3f}{atom.occupancy:6.2f}{atom.b_factor:6.2f}"
-            f"          {atom.element:>2s}  "
+            f"{residue.number:4d}{residue.insertion or ' '}   {x + shift:8.3f}{y:8.3f}{z:8.3f}"
+            f"{atom.occupancy:6.2f}{atom.b_factor:6.2f}          {atom.element:>2s}  "
         )
     return lines
 
@@ -251,8 +251,8 @@ _ATOM_TAGS = (
 
 
 def mmcif_text(chains: Sequence[Polymer], *, entry: str = "TEST",
-               hetero: dict[str, Sequence[ResidueRows]] | None = None, n_models: int = 1, scheme: bool = True, label: dict[str, str] | None = None,
-               extra: str = "") -> str:  # fmt: skip
+               hetero: dict[str, Sequence[ResidueRows]] | None = None, n_models: int = 1,
+               scheme: bool = True, label: dict[str, str] | None = None, extra: str = "") -> str:  # fmt: skip
     """Return an mmCIF file; `label` maps author to label chain names; `extra` is put before the atoms verbatim."""
     label = label or {}
     parts = [f"data_{entry}\n#\n_entry.id {entry}\n#\n", extra]

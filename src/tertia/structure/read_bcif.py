@@ -10,8 +10,8 @@ from tertia.errors import InputError
 
 _CATEGORIES = (
     "entry", "entity", "struct_asym", "entity_poly", "entity_poly_seq", "pdbx_poly_seq_scheme", "atom_site", "exptl",
-    "refine", "em_3d_reconstruction", "reflns", "struct", "software", "ma_qa_metric", "cell", "symmetry", "pdbx_struct_assembly",
-    "pdbx_struct_assembly_gen", "pdbx_struct_oper_list", "pdbx_struct_mod_residue",
+    "refine", "em_3d_reconstruction", "reflns", "struct", "software", "ma_qa_metric", "cell", "symmetry",
+    "pdbx_struct_assembly", "pdbx_struct_assembly_gen", "pdbx_struct_oper_list", "pdbx_struct_mod_residue",
 )  # fmt: skip
 """What intake reads; everything else (bonds, references, validation) stays packed."""
 

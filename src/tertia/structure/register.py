@@ -1,4 +1,4 @@
-"""The register of a chain: the position of each observed residue in the full sequence, and where residues are missing."""
+"""The register of a chain: where each observed residue lies in the full sequence, and where residues are missing."""
 
 from __future__ import annotations
 
