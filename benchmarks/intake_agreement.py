@@ -112,10 +112,10 @@ def page(lines: list[str], total: Counter) -> str:
 
 Written by `python benchmarks/intake_agreement.py --write`.
 
-{total["files"]:,} files, no crash, {total["refused"]} refused: {total["chains"]:,} protein chains, {total["residues"]:,}
-residues with a C-alpha, {total["changes"]:,} changes reported. Residues with coordinates (residues with a C-alpha, in chains of
-at least {SHORTEST} of them) equal the index for {total["equal"]:,} files = **{percent:.2f} %**. The others, each
-explained by counting both ways residue by residue:
+{total["files"]:,} files, no crash, {total["refused"]} refused: {total["chains"]:,} protein chains,
+{total["residues"]:,} residues with a C-alpha, {total["changes"]:,} changes reported.
+Residues with coordinates (residues with a C-alpha, in chains of at least {SHORTEST} of them) equal the index for
+{total["equal"]:,} files = **{percent:.2f} %**. The others, each explained by counting both ways residue by residue:
 
 {reasons}
 

@@ -79,8 +79,8 @@ def _protein_residues(tidy: Tidy, here: np.ndarray, amino: np.ndarray, changes: 
     """Return the residues of the protein part of one chain in order, none where it is no protein.
 
     TER records lie: extracts put them at every break, and modified residues (HETATM) behind the last one. So amino
-    acids in ATOM records belong to the chain wherever they stand, and those in HETATM records where they touch, in space,
-    the residue that their number says is their neighbour.
+    acids in ATOM records belong to the chain wherever they stand, and those in HETATM records where they touch, in
+    space, the residue that their number says is their neighbour.
     """
     c = tidy.columns
     in_chain = here & (c.polymer | (amino & ~c.hetero))
