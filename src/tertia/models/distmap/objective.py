@@ -35,10 +35,10 @@ def chain_rule(h: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> tu
 
 
 def same_residue(inputs: Inputs) -> torch.Tensor:
-    """Return (B, R, S) float, 1 where row and column are the same residue."""
+    """Return (B, R, S), 1 where row and column are the same residue."""
     same = inputs.position[:, 0, :, None] == inputs.position[:, 1, None, :]
     real = (inputs.chain[:, 0, :, None] == inputs.chain[:, 1, None, :]) & (inputs.chain[:, 0, :, None] > 0)
-    return (same & real).float()
+    return (same & real).to(inputs.coord.dtype)
 
 
 def paper_force(h: torch.Tensor, inputs: Inputs) -> torch.Tensor:
