@@ -39,7 +39,8 @@ def level_losses(
     family: Distmap, network: torch.nn.Module, chains: Sequence[Inputs], *, settings: Settings = Settings(),
     done: Callable[[], None] = lambda: None,
 ) -> list[dict[str, float | None]]:  # fmt: skip
-    """Return one row a noise level: sigma, the loss of each geometry (None: no example), and of each baseline.
+    """Return one row a noise level: sigma, the loss of each geometry (None: no example) with the standard error of its
+    mean over examples, and the loss of each baseline.
 
     Parameters
     ----------
@@ -58,7 +59,8 @@ def level_losses(
         row: dict[str, float | None] = {"sigma": sigma}
         for geometry, examples in drawn.items():
             examples = list(examples)
-            row[geometry] = _mean(_network_losses(family, network, examples))
+            found = _network_losses(family, network, examples)
+            row[geometry], row[f"{geometry}_error"] = _mean(found), _standard_error(found)
             for name, losses in _baseline_losses(network, examples, sigma).items():
                 row[name if geometry == "diagonal" else f"{geometry}_{name}"] = _mean(losses)
         rows.append(row)
@@ -124,3 +126,7 @@ def _baseline_losses(
 
 def _mean(values: list[float]) -> float | None:
     return float(np.mean(values)) if values else None
+
+
+def _standard_error(values: list[float]) -> float | None:
+    return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
