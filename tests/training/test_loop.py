@@ -126,31 +126,41 @@ def test_beginning_anew_forgets_the_old_run(store, whole: Path, tmp_path: Path) 
     assert_same_bytes(whole, tmp_path)
 
 
-@pytest.mark.parametrize("family", [{}, PAPER], ids=["tertia", "paper"])
-def test_two_processes_see_one_batch(store, tmp_path: Path, family: dict) -> None:
-    """Same losses, gradients and validation as one process with the whole batch."""
+def test_two_processes_see_one_batch(store, tmp_path: Path) -> None:
+    """Same losses, gradients and validation as one process with the whole batch, in both modes."""
+    families = {"tertia": {}, "paper": PAPER}
     settings = {"steps": 4, "validate_every": 2, "learning_rate": 1e-4, "ema_decay": 0.0}
-    train(store, tmp_path / "one", family=family, **settings)
+    for mode, family in families.items():
+        train(store, tmp_path / "one" / mode, family=family, **settings)
     program = f"""
+        import os
+        from pathlib import Path
         from tertia.data.store import Store
         from tertia.training import curves
         from tests.training.test_loop import train
         curves.draw = lambda folder: ""
-        train(Store.open({str(store.path)!r}), {str(tmp_path / "two")!r}, family={family!r}, **{settings!r})
+        for port, (mode, family) in zip({[free_port(), free_port()]}, {families!r}.items()):
+            os.environ["MASTER_PORT"] = str(port)
+            train(Store.open({str(store.path)!r}), Path({str(tmp_path)!r}, "two", mode), family=family, **{settings!r})
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
     running = [start_python(program, RANK=str(rank), LOCAL_RANK=str(rank), **place) for rank in (0, 1)]
-    errors = [process.communicate(timeout=100)[1] for process in running]
+    errors = [process.communicate(timeout=110)[1] for process in running]
     assert [process.returncode for process in running] == [0, 0], errors
-    one, two = read_lines(tmp_path / "one"), read_lines(tmp_path / "two")
+    # An offset before a batch norm has no gradient but rounding, which Adam turns into full steps. The training loss
+    # does not see them; the running mean follows them late, so the validation loss does, a little.
+    assert_same_course(tmp_path, "tertia", validation=1e-5)
+    assert_same_course(tmp_path, "paper", validation=1e-3)
+
+
+def assert_same_course(folder: Path, mode: str, *, validation: float) -> None:
+    one, two = (read_lines(folder / name / mode) for name in ("one", "two"))
     assert [(line["kind"], line["step"]) for line in one] == [(line["kind"], line["step"]) for line in two]
     for a, b in zip(one[1:], two[1:], strict=True):
-        assert a["loss"] == pytest.approx(b["loss"], rel=1e-5)
-        assert a["groups"] == pytest.approx(b["groups"], rel=1e-4)
-        assert a.get("gradient", 0.0) == pytest.approx(b.get("gradient", 0.0), rel=1e-4)
+        tolerance = 1e-5 if a["kind"] == "train" else validation
+        assert a["loss"] == pytest.approx(b["loss"], rel=tolerance)
+        assert a["groups"] == pytest.approx(b["groups"], rel=10 * tolerance)
+        assert a.get("gradient", 0.0) == pytest.approx(b.get("gradient", 0.0), rel=1e-5)
 
 
 def test_bf16_follows_fp32(store, tmp_path: Path) -> None:
@@ -219,6 +229,12 @@ def test_what_is_saved_names_no_time_and_no_machine(whole: Path, store) -> None:
         raw = (whole / name).read_bytes()
         assert str(store.path).encode() not in raw
         assert socket.gethostname().encode() not in raw
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 def start_python(program: str, **variables: str) -> subprocess.Popen:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -43,6 +45,29 @@ class Distmap:
     diagonal_share: float = 0.5  # crops whose rows are their columns
     redundancy_weight: float = 0.2  # of the correlation between embedding channels in the loss
     near_share: float = 0.25  # crops whose rows and columns start at most 16 apart; the rest is uniform
+
+    def problems(self) -> Iterator[tuple[str, str, str]]:
+        """Yield (key, what was found, what is allowed) for every value that makes no sense."""
+        if self.mode not in FORCES:
+            yield "mode", f"is {self.mode!r}", ", ".join(FORCES)
+        for key in ("width", "bottleneck", "n_blocks", "n_levels", "crop", "late_crop"):
+            if getattr(self, key) < 1:
+                yield key, f"is {getattr(self, key)}", "1 or more"
+        if not self.dilations or min(self.dilations) < 1:
+            yield "dilations", f"are {list(self.dilations)}", "one or more whole numbers above 0"
+        if not 0 < self.smallest_sigma <= self.largest_sigma < math.inf:
+            found = f"is {self.smallest_sigma} and largest_sigma is {self.largest_sigma}"
+            yield "smallest_sigma", found, "numbers above 0, the smallest first"
+        if not 0 <= self.embed_level < self.n_levels:
+            yield "embed_level", f"is {self.embed_level}", f"0 to {self.n_levels - 1}, as n_levels says"
+        for key in ("late_share", "diagonal_share", "near_share"):
+            if not 0 <= getattr(self, key) <= 1:
+                yield key, f"is {getattr(self, key)}", "0 to 1"
+        if self.diagonal_share + self.near_share > 1:
+            found = f"is {self.near_share} and diagonal_share is {self.diagonal_share}"
+            yield "near_share", found, "a sum of at most 1"
+        if not 0 <= self.redundancy_weight < math.inf:
+            yield "redundancy_weight", f"is {self.redundancy_weight}", "0 or more"
 
     @property
     def sigmas(self) -> torch.Tensor:
