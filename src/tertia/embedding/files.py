@@ -149,11 +149,10 @@ def _write_npz(path: Path, embeddings: Iterable[Embedding]) -> None:
 
 
 def _read_npz(path: Path, keys: Collection[str] | None) -> Iterator[Embedding]:
-    try:
-        archive = np.load(path, allow_pickle=False)
-        names = [name.removesuffix("/facts") for name in archive.files if name.endswith("/facts")]
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(str(path), found=f"is no npz file, or a damaged one ({error})") from None
+    if not zipfile.is_zipfile(path):
+        raise InputError(str(path), found="is no npz file, or a damaged one")
+    archive = np.load(path, allow_pickle=False)
+    names = [name.removesuffix("/facts") for name in archive.files if name.endswith("/facts")]
     with archive:
         for key in names:
             if keys is None or key in keys:
