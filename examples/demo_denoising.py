@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 import tertia
 from tertia import Chain
-from tertia.data.batch import collate
+from tertia.models.distmap.langevin import refine
 
 
 @dataclass(frozen=True)
@@ -25,27 +24,16 @@ class Denoised:
 
 def perturbed_and_denoised(chain: Chain, *, model: str, sigma: float) -> Denoised:
     """Put noise of standard deviation sigma (Å) on every coordinate of a chain, and take it off again with a model."""
-    native, seen = np.nan_to_num(chain.alpha), chain.seen
-    noisy = native + sigma * np.random.default_rng(0).standard_normal(native.shape).astype(np.float32) * seen[:, None]
-    back = denoised(chain, noisy, model=model, sigma=sigma)
-    native, noisy, back = native[seen], noisy[seen], back[seen]
+    trained = tertia.load(model)
+    noise = np.random.default_rng(0).standard_normal(chain.alpha.shape, dtype=np.float32)
+    noisy = chain.alpha + sigma * noise
+    # One long step at each of the falling noise levels is enough for a picture.
+    back = refine(
+        trained.family, trained.network, noisy, chain.sequence, from_sigma=sigma, steps_per_level=1, step=0.5
+    )  # fmt: skip
+    native, noisy, back = (coord[chain.seen] for coord in (chain.alpha, noisy, back))
     maps = [distance_map(coord) for coord in (native, noisy, back)]
     return Denoised(*maps, rmsd_noisy=rmsd(noisy, native), rmsd_denoised=rmsd(back, native))
-
-
-@torch.no_grad()
-def denoised(chain: Chain, coord: np.ndarray, *, model: str, sigma: float) -> np.ndarray:
-    """Follow the predicted score downhill through the noise levels below sigma; coord and result are (L, 3), Å."""
-    checkpoint = tertia.load(model)
-    family, network = checkpoint.family, checkpoint.network
-    inputs = collate([family.featurise(chain)])
-    x = torch.from_numpy(coord.astype(np.float32))
-    levels = [level for level, value in enumerate(family.sigmas.tolist()) if 0.1 <= value <= sigma * 1.05]
-    for level in levels:
-        noisy = replace(inputs, coord=torch.stack([x, x])[None], level=torch.tensor([level]))
-        # sigma^2 times the score leads to the posterior mean; half of it, the next level corrects the rest.
-        x = x + 0.5 * family.sigmas[level] * family.force(network, noisy)[0, 0]
-    return x.numpy()
 
 
 def distance_map(coord: np.ndarray) -> np.ndarray:

@@ -149,7 +149,11 @@ def learning(page: Page, log: Sequence[dict]) -> None:
 
 def denoising(page: Page, results: Results) -> None:
     name = "The shipped model" if results.shipped else "The model trained above"
-    page.section("Denoise", f"{name} moves the atoms of a perturbed chain back, in steps of falling noise.")
+    page.section(
+        "Denoise",
+        f"{name} moves the atoms of a perturbed chain back, one step at each noise level from {NOISE:g} to 0.1 Å "
+        "(<code>tertia.models.distmap.langevin.refine</code>).",
+    )
     model = "distmap" if results.shipped else str(results.folder / "run")
     shown = perturbed_and_denoised(chain_of(results.structures, SHOWN), model=model, sigma=NOISE)
     maps = {"native": shown.native, f"with noise, σ = {NOISE:g} Å": shown.noisy, "denoised": shown.denoised}

@@ -46,6 +46,7 @@ Inputs = Annotated[
 ]
 Model = Annotated[str, typer.Option(help="Name of a shipped model, or a checkpoint folder.")]
 ModelNumber = Annotated[int, typer.Option(min=1, help="Which model of a file with several.")]
+Assembly = Annotated[str, typer.Option(help="Biological assembly to build; as deposited by default.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Jobs = Annotated[int, typer.Option(min=1, help="Processes that read files.")]
 
@@ -84,7 +85,7 @@ def ls(
 def inspect(
     inputs: Inputs,
     model: ModelNumber = 1,
-    assembly: Annotated[str, typer.Option(help="Biological assembly to build; as deposited by default.")] = "",
+    assembly: Assembly = "",
     jobs: Jobs = 1,
     as_json: AsJson = False,
 ) -> None:
@@ -200,6 +201,68 @@ def pretrain(
 
     outcome = pretrain(recipe, overrides or (), output=output, resume=not anew, quiet=quiet)
     print(outcome.folder)
+
+
+@app.command(
+    epilog=examples(
+        "tertia embed 1abc.cif -o embeddings.h5", "tertia embed structures/ -o all.h5 --levels protein,residue,pair"
+    )
+)
+def embed(
+    inputs: Inputs,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Embedding file: .h5, .npz, or .parquet (protein level only).")
+    ],
+    model: Model = "distmap",
+    levels: Annotated[str, typer.Option(help="Of protein, residue and pair, joined by commas.")] = "protein,residue",
+    sigma: Annotated[
+        list[float] | None,
+        typer.Option(help="Noise level in Angstrom; several are concatenated; the model's own by default."),
+    ] = None,
+    precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
+    device: Annotated[str, typer.Option(help="cpu, cuda, ...; by default what is there.")] = "",
+    memory: Annotated[
+        float, typer.Option(min=0.0, help="GiB; chains that need more are refused; 0 sets no limit.")
+    ] = 0.0,
+    jobs: Jobs = 1,
+    model_number: ModelNumber = 1,
+    assembly: Assembly = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan only.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output that is there.")] = False,
+) -> None:
+    """Embed protein chains; a killed run is continued by the same command."""
+    from tertia.embed import embed, report
+
+    result = embed(
+        inputs,
+        output,
+        model=model,
+        levels=levels.split(","),
+        sigmas=sigma or None,
+        precision=precision,
+        device=device or None,
+        memory=int(memory * 2**30) or None,
+        jobs=jobs,
+        model_number=model_number,
+        assembly=assembly or None,
+        dry_run=dry_run,
+        overwrite=overwrite,
+        progress=True,
+    )
+    report(result)
+    leave(result.failed)
+
+
+@app.command(epilog=examples("tertia verify 1abc.cif", "tertia verify structures/ --model runs/mine"))
+def verify(inputs: Inputs, model: Model = "distmap", jobs: Jobs = 1, as_json: AsJson = False) -> None:
+    """Check batch invariance, rigid motion, register and determinism on your own structures."""
+    from dataclasses import asdict
+
+    from tertia.verify import table, verify
+
+    checks = verify(inputs, model=model, jobs=jobs)
+    print(json.dumps([asdict(check) for check in checks], indent=2) if as_json else table(checks))
+    leave(not check.good for check in checks)
 
 
 @evaluate_app.command(
