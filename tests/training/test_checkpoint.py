@@ -66,6 +66,32 @@ def test_the_sequences_can_be_read_as_fasta(saved: Path) -> None:
     assert [record.name for record in records] == checkpoint.load(saved).training_chains()
 
 
+@pytest.mark.parametrize("fatal", ["model.json.next", "network.safetensors", "rename"])
+def test_killed_while_saving_it_is_the_old_or_the_new_one(copy: Path, monkeypatch, fatal: str) -> None:
+    """Every write but the fatal one is done; what is there loads, and saving again finishes."""
+    network = small_family().network()  # other weights
+    old = checkpoint.load(copy).meta["sha256"]
+    writers = {"model.json.next": "write_json", "network.safetensors": "write_bytes"}
+    original = checkpoint.write_bytes
+
+    def killed(path: Path, *rest: object) -> None:
+        if fatal != "network.safetensors" or path.name == fatal:
+            raise KeyboardInterrupt
+        original(path, *rest)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        if fatal == "rename":
+            patch.setattr(checkpoint, "os", type("os", (), {"replace": killed}))
+        else:
+            patch.setattr(checkpoint, writers[fatal], killed)
+        checkpoint.save(copy, small_family(), network, recipe="a = 1\n", meta={})
+    loaded = checkpoint.load(copy)
+    assert (loaded.meta["sha256"] == old) is (fatal != "rename")
+    checkpoint.save(copy, small_family(), network, recipe="a = 1\n", meta={})
+    assert checkpoint.load(copy).meta["sha256"] != old
+    assert not (copy / checkpoint.NEXT_CARD).exists()
+
+
 def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-10])
 

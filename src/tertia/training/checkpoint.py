@@ -6,7 +6,8 @@
     training_chains.txt          keys of the training chains, one a line
     training_sequences.fasta.gz  their sequences
 
-Files are replaced as a whole, and `load` compares the weights with the SHA-256 in model.json.
+Files are replaced as a whole. The new model.json is written before the new weights and renamed after them, and `load`
+takes the one whose SHA-256 is that of the weights: a kill between any two writes leaves a checkpoint that loads.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
@@ -35,6 +37,7 @@ from tertia.models.family import Family
 from tertia.residues import LETTERS, UNKNOWN
 
 CARD, WEIGHTS, RECIPE = "model.json", "network.safetensors", "recipe.toml"
+NEXT_CARD = "model.json.next"
 CHAINS, SEQUENCES = "training_chains.txt", "training_sequences.fasta.gz"
 FORMAT = {"format": "tertia-checkpoint", "version": 1}
 
@@ -74,18 +77,20 @@ def load(model: str | Path) -> Checkpoint:
     folder = checkpoint_folder(model)
     if not folder.is_dir():
         raise CheckpointError(str(model), found="no such model", allowed=f"{_shipped_names()}, or a checkpoint folder")
-    meta = read_card(folder)
-    family = family_of(meta, where=str(folder))
+    names = [name for name in (NEXT_CARD, CARD) if (folder / name).is_file()] or [CARD]
+    cards = [read_card(folder, name) for name in names]
     try:
         raw = (folder / WEIGHTS).read_bytes()
     except OSError as error:
         raise CheckpointError(str(folder), WEIGHTS, found=f"cannot be read ({error.strerror})") from None
     digest = hashlib.sha256(raw).hexdigest()
+    meta = next((card for card in cards if card["sha256"] == digest), cards[-1])
+    family = family_of(meta, where=str(folder))
     if digest != meta["sha256"]:
         raise CheckpointError(
             str(folder), WEIGHTS, found=f"has the SHA-256 {digest[:16]}",
             allowed=f"{meta['sha256'][:16]}, as {CARD} says",
-            hint="the file is damaged or of another run; a training run that is continued writes both anew",
+            hint="the file is damaged, or of another model",
         )  # fmt: skip
     network = family.network()
     fill(network, _tensors(raw, folder), where=str(folder))
@@ -107,8 +112,9 @@ def save(
         **meta,
     }
     write_bytes(folder / RECIPE, recipe.encode())
+    write_json(folder / NEXT_CARD, card)
     write_bytes(folder / WEIGHTS, raw)
-    write_json(folder / CARD, card)
+    os.replace(folder / NEXT_CARD, folder / CARD)
     return card
 
 
@@ -126,9 +132,9 @@ def save_training_set(folder: Path, store: Store, positions: Sequence[int]) -> N
     write_bytes(folder / SEQUENCES, packed.getvalue())
 
 
-def read_card(folder: Path) -> dict[str, Any]:
+def read_card(folder: Path, name: str = CARD) -> dict[str, Any]:
     """Return model.json; raises CheckpointError when it is absent, damaged or of another program."""
-    path = folder / CARD
+    path = folder / name
     try:
         meta = json.loads(path.read_text())
     except OSError as error:

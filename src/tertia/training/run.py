@@ -183,7 +183,7 @@ class Run:
         if begun is None:
             for name in (STATE.parent, "tensorboard"):
                 shutil.rmtree(self.folder / name, ignore_errors=True)
-            for name in (checkpoint.CARD, checkpoint.WEIGHTS):
+            for name in (checkpoint.CARD, checkpoint.NEXT_CARD, checkpoint.WEIGHTS):
                 (self.folder / name).unlink(missing_ok=True)
             (self.folder / STATE.parent).mkdir(parents=True)  # from now on this is a run folder
             checkpoint.save_training_set(self.folder, self.store, self.examples.positions)
