@@ -18,8 +18,8 @@ from tertia.nn.encoded import Encoded
 from tertia.structure.chain import Chain
 
 KINDS = ("pair", "residue", "protein")
-N_CALIBRATION = 64
-LONGEST_CALIBRATION = 256
+N_CALIBRATION = 32
+LONGEST_CALIBRATION = 200
 
 
 class Standard(nn.Module):
