@@ -6,6 +6,9 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Threads that wait should sleep: on a machine that others use too, spinning ones can make training 20 times slower.
+OMP_WAIT_POLICY ?= passive
+export OMP_WAIT_POLICY
 # Byte-compiling all of torch takes longer than compiling, at first use, the part that is used.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 

@@ -27,7 +27,7 @@ ENTRIES = ("2gtl.cif", "7ok9.cif")
 # Three clusters: two to train on, and (with this seed) the linkers to validate on.
 SPLIT = ("--tool", "builtin", "--fractions", 0.67, 0.33, 0, "--seed", 1)
 
-# Few validation chains, so many fixed crops of each. One thread is enough, and two wait for each other on a busy machine.
+# Few validation chains, so many fixed crops of each. So small a network gains nothing from a second thread.
 TRAINING = ("valid_draws=32", "validate_every=25", "threads=1", "max_minutes=2")
 
 
