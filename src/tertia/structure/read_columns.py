@@ -12,6 +12,7 @@ import numpy as np
 from tertia.errors import InputError
 from tertia.structure import read_pdb_header
 from tertia.structure.columns import Columns, Header
+from tertia.structure.read_regular_pdb import regular_columns
 
 SAME_SEQUENCE = 0.9
 """Fraction of observed residues that a full sequence must name alike to be taken for theirs."""
@@ -29,6 +30,9 @@ def parse(content: bytes, where: str, *, model: int, assembly: str | None) -> tu
     kind = detect(content, where)
     if kind == "pdb":
         _refuse_cut_pdb(content, where)
+        columns = regular_columns(content) if model == 1 and assembly is None else None
+        if columns is not None:
+            return columns, read_pdb_header.read_header(content, n_models=1)
     structure, block, notes = _READERS[kind](content, where)
     n_models = _choose_model(structure, model, where, notes)
     structure.setup_entities()
