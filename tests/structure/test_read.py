@@ -271,7 +271,7 @@ def test_nan_in_mmcif_is_refused_too_and_all_nan_is_an_error():
     x = row.split()[10]
     _, report = only(read(text.replace(row, row.replace(x, "nan"))))
     assert report.changes == (
-        {"kind": "atom_refused", "where": "5", "from": "CB: not a finite coordinate", "to": ""},
+        {"kind": "atom_refused", "where": "5", "from": "CB: no or an absurd coordinate", "to": ""},
     )
     rows = [r.split() for r in text.splitlines()]
     rows = [" ".join([*r[:10], "nan", "?", ".", *r[13:]] if r[0] == "ATOM" else r) for r in rows]

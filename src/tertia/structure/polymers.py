@@ -24,6 +24,9 @@ from tertia.structure.register import (
 from tertia.structure.report import ChainReport, Change, change
 from tertia.structure.tidy import Tidy
 
+LARGEST_ALIGNMENT = 500_000_000
+"""Residues of the full sequence times observed residues; titin has 35,000. Time and memory grow with it."""
+
 _NO_LETTER = ord("-")
 _STANDARD = frozenset(name.encode() for name in LETTER_OF_NAME)
 _WATERS = frozenset({b"HOH", b"DOD", b"WAT", b"H2O", b"TIP", b"SOL"})
@@ -98,10 +101,10 @@ def _protein_residues(tidy: Tidy, here: np.ndarray, amino: np.ndarray, changes: 
 
 def _rejoin(tidy: Tidy, order: list[int], stray: int, changes: list[Change]) -> None:
     number, alpha = tidy.columns.number, tidy.alpha
-    for place, residue in enumerate(order):
-        step = number[stray] - number[residue]
-        if step in (1, -1) and np.linalg.norm(alpha[stray] - alpha[residue]) <= BROKEN:
-            order.insert(place + (step == 1), stray)
+    away = number[order].astype(np.int64) - int(number[stray])
+    for place in np.flatnonzero(np.abs(away) == 1).tolist():
+        if np.linalg.norm(alpha[stray] - alpha[order[place]]) <= BROKEN:
+            order.insert(place + int(away[place] == -1), stray)
             changes.append(change("rejoined", tidy.id_of(stray), "behind the end of the chain", "in the chain"))
             return
 
@@ -161,7 +164,7 @@ def _atom_changes(tidy: Tidy, rows: np.ndarray, residues: np.ndarray, occupied: 
     for row in rows[~tidy.is_placed[rows]].tolist():
         atom = tidy.columns.name[row].decode("latin1")
         changes.append(
-            change("atom_refused", tidy.id_of(tidy.residue_of_atom[row]), f"{atom}: not a finite coordinate", "")
+            change("atom_refused", tidy.id_of(tidy.residue_of_atom[row]), f"{atom}: no or an absurd coordinate", "")
         )
     for residue in residues[~occupied[residues]].tolist():
         changes.append(
@@ -212,6 +215,8 @@ def _register(tidy: Tidy, residues: np.ndarray, observed: str, ids: list[str], h
 
 def _places(full: tuple[str, ...], names: list[str], tidy: Tidy, residues: np.ndarray) -> np.ndarray | None:
     """Find the observed residues in the full sequence: by their numbers where these agree, else by alignment."""
+    if len(full) * len(names) > LARGEST_ALIGNMENT:
+        return None
     by_number = places_by_number(full, names, tidy.columns.number[residues])
     if by_number is not None:
         return by_number

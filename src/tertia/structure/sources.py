@@ -10,6 +10,8 @@ import glob
 import io
 import lzma
 import os
+import re
+import stat
 import sys
 import tarfile
 import zlib
@@ -25,6 +27,10 @@ MAX_BYTES = 1 << 30
 
 _GZIP, _XZ = b"\x1f\x8b", b"\xfd7zXZ\x00"
 _XZ_MEMORY = 256 << 20  # a dictionary that a file asks for; the strongest preset of xz takes 65 MiB
+_BOMB_RATIO, _BOMB_FLOOR = 200, 64 << 20
+"""What unpacks to more than 200 times its size (structures: 4 to 20 times), and to more than 64 MiB, is a bomb."""
+_HEADER_BYTES = 1 << 20  # longest name or table of attributes in a tar archive; tarfile itself has no limit
+_ZEROS = re.compile(rb"\0*")
 _SUFFIXES = (".pdb", ".ent", ".cif", ".mmcif", ".bcif", ".pdb1", ".brk")
 _NOT_A_PATTERN_HINT = "give files, folders, globs in quotes, tar archives, or - for a list on stdin"
 
@@ -96,13 +102,27 @@ def _expand(given: str, max_bytes: int) -> Iterator[Source]:
 
 
 def _folder(folder: str, max_bytes: int) -> Iterator[Source]:
-    found = False
-    for path in sorted(Path(folder).rglob("*")):
-        if path.is_file() and (looks_like_structure(path.name) or is_archive_name(path.name)):
-            found = True
-            yield from _file_or_archive(str(path), max_bytes)
-    if not found:
+    closed: list[OSError] = []
+    paths = [path for path in _walk(folder, closed) if looks_like_structure(path.name) or is_archive_name(path.name)]
+    for path in sorted(paths):
+        yield from _file_or_archive(str(path), max_bytes)
+    for error in closed:
+        yield _failed(str(error.filename), f"the folder cannot be read ({error.strerror})", max_bytes)
+    if not paths and not closed:
         yield _failed(folder, "the folder holds no structure file or tar archive", max_bytes)
+
+
+def _walk(folder: str, closed: list[OSError]) -> Iterator[Path]:
+    """Yield all files below a folder; links to folders are followed, but no folder is entered twice."""
+    entered: set[str] = set()
+    for here, folders, files in os.walk(folder, onerror=closed.append, followlinks=True):
+        real = os.path.realpath(here)
+        if real in entered:
+            folders.clear()
+            continue
+        entered.add(real)
+        folders.sort()
+        yield from (Path(here, name) for name in files)
 
 
 def looks_like_structure(name: str) -> bool:
@@ -118,7 +138,7 @@ def is_archive_name(name: str) -> bool:
 
 def _file_or_archive(path: str, max_bytes: int) -> Iterator[Source]:
     try:
-        with open(path, "rb") as file:
+        with _opened(path) as file:
             head = file.read(512)
     except OSError as error:
         yield _failed(path, f"cannot be read ({error.strerror})", max_bytes)
@@ -129,8 +149,30 @@ def _file_or_archive(path: str, max_bytes: int) -> Iterator[Source]:
         yield Source(path, max_bytes=max_bytes)
 
 
+def _opened(path: str) -> io.BufferedReader:
+    """Open a regular file; reading from a pipe may wait for ever, and a device may never end."""
+    if not stat.S_ISREG(os.stat(path).st_mode) and not os.path.isdir(path):
+        raise OSError(0, "it is a pipe, socket or device", path)
+    return open(path, "rb")
+
+
 def _is_tar_header(head: bytes) -> bool:
     return len(head) == 512 and head[257:262] == b"ustar"
+
+
+class _Header(tarfile.TarInfo):
+    """A header of a tar archive whose size has been looked at before anything of that size is read."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes, encoding: str, errors: str) -> _Header:
+        header = super().frombuf(buf, encoding, errors)
+        if header.size < 0 or (header.type in _READ_WHOLE and header.size > _HEADER_BYTES):
+            raise tarfile.ReadError(f"a header that asks for {header.size:,} bytes")
+        return header
+
+
+_READ_WHOLE = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE,
+               tarfile.SOLARIS_XHDTYPE)  # fmt: skip
 
 
 def _archive(path: str, max_bytes: int) -> Iterator[Source]:
@@ -138,7 +180,8 @@ def _archive(path: str, max_bytes: int) -> Iterator[Source]:
     n_members = 0
     try:
         # "r|*" reads forward only: no seeking in compressed data, no list of members in memory.
-        with tarfile.open(path, "r|*") as archive:
+        with tarfile.open(path, "r|*", tarinfo=_Header) as archive:
+            max_bytes = _bomb_limit(os.path.getsize(path), max_bytes)
             for member in archive:
                 if member.isdir():
                     continue
@@ -168,7 +211,7 @@ def _member(archive: tarfile.TarFile, member: tarfile.TarInfo, name: str, seen: 
 
 def _read_file(path: str, max_bytes: int) -> bytes:
     try:
-        with open(path, "rb") as file:
+        with _opened(path) as file:
             content = file.read(max_bytes + 1)
     except OSError as error:
         raise InputError(path, found=f"cannot be read ({error.strerror})") from error
@@ -194,20 +237,37 @@ def decompress(packed: bytes, name: str, *, max_bytes: int = MAX_BYTES) -> bytes
 
 
 def _unpack(packed: bytes, name: str, max_bytes: int, engine: Callable) -> bytes:
+    limit = _bomb_limit(len(packed), max_bytes)
     parts: list[bytes] = []
-    size = 0
-    while packed:
+    size = at = 0
+    while at < len(packed):
         decompressor = engine()
-        # A first guess in one call: the usual file is far below the limit, and pieces cost copies.
-        piece = decompressor.decompress(packed, max_bytes - size + 1)
-        size += len(piece)
-        if size > max_bytes:
-            raise _too_large(name, max_bytes)
-        if not decompressor.eof:
-            raise InputError(name, found="the compressed data end too early", hint="download or pack the file again")
-        parts.append(piece)
-        packed = decompressor.unused_data.lstrip(b"\0")
+        # The usual file is one member, so all of it in one call; in a file of thousands, handing on the rest each
+        # time would copy it thousands of times.
+        window = len(packed) if at == 0 else 1024
+        while not decompressor.eof:
+            if at >= len(packed):
+                raise InputError(
+                    name, found="the compressed data end too early", hint="download or pack the file again"
+                )
+            piece = packed[at : at + window]
+            at += len(piece)
+            window *= 2
+            parts.append(decompressor.decompress(piece, limit - size + 1))
+            size += len(parts[-1])
+            if size > limit:
+                raise _too_large(name, max_bytes) if limit == max_bytes else _bomb(name, len(packed), limit)
+        at = _ZEROS.match(packed, at - len(decompressor.unused_data)).end()
     return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _bomb_limit(n_packed: int, max_bytes: int) -> int:
+    return min(max_bytes, max(_BOMB_FLOOR, _BOMB_RATIO * n_packed))
+
+
+def _bomb(name: str, n_packed: int, limit: int) -> InputError:
+    found = f"{n_packed:,} bytes that unpack to more than {limit:,}"
+    return InputError(name, found=found, allowed=f"{_BOMB_RATIO} times as many", hint="unpack it if it is meant so")
 
 
 def _too_large(name: str, max_bytes: int) -> InputError:

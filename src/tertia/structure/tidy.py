@@ -14,6 +14,8 @@ SAME_PLACE = 2.0
 _ELEMENT = {symbol: np.array([symbol], dtype="S2").view(np.uint16)[0] for symbol in ("H", "D", "C")}
 _CA = np.array([b"CA"], dtype="S8").view(np.uint64)[0]
 _NO_INSERTION = ord(" ")
+_FARTHEST = 1e5
+"""Angstrom; the columns of a PDB file cannot hold more, and a ribosome has 300."""
 
 
 class Tidy:
@@ -97,5 +99,5 @@ class Tidy:
 
 
 def _placed(coord: np.ndarray) -> np.ndarray:
-    finite = np.isfinite(coord)
-    return np.ones(len(coord), dtype=bool) if finite.all() else finite.all(axis=1)
+    near = np.abs(coord) < _FARTHEST  # not true for NaN
+    return np.ones(len(coord), dtype=bool) if near.all() else near.all(axis=1)
