@@ -36,8 +36,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("demo"), help="folder for everything that is made")
     folder: Path = parser.parse_args().output
     folder.mkdir(parents=True, exist_ok=True)
-    for made in ("store", "run"):  # begin anew, instead of continuing what an earlier demo finished
-        shutil.rmtree(folder / made, ignore_errors=True)
+    begin_anew(folder)
     entries = real_entries()
     began = time.monotonic()
     seconds: dict[str, float] = {}
@@ -52,13 +51,23 @@ def main() -> None:
     # Exit code 1: chains were refused, here the copies of other chains and ten peptides of five residues.
     tertia("prepare", *entries, "-o", folder / "store", *SPLIT, codes=(0, 1))
     tertia("pretrain", "distmap_tiny", f"store={folder / 'store'}", *TRAINING, "-o", folder / "run")
-    tertia("embed", *entries, "-o", folder / "fresh.h5", "--overwrite", "--model", folder / "run")
+    tertia("embed", *entries, "-o", folder / "fresh.h5", "--model", folder / "run")
     shipped = "distmap" in models()
     if shipped:
-        tertia("embed", *entries, "-o", folder / "shipped.h5", "--overwrite")
+        tertia("embed", *entries, "-o", folder / "shipped.h5")
 
     report = write_report(Results(folder, entries, shipped, seconds))
     print(f"\ndone in {time.monotonic() - began:.0f} s; open {report.resolve()}")
+
+
+def begin_anew(folder: Path) -> None:
+    """Remove what an earlier demo made: otherwise every command would continue it, or say that it is done."""
+    for made in ("store", "run", "fresh.h5", "shipped.h5", "fresh.h5.parts", "shipped.h5.parts"):
+        path = folder / made
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def real_entries() -> list[Path]:
