@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 
@@ -20,6 +22,7 @@ class PaperStem:
         self.column, self.column_first, self.column_last = _one_dimensional(columns, self.weights.of_column)
         self.row, self.row_first, self.row_last = _one_dimensional(rows, self.weights.of_row)
         self.column = self.column + self.weights.bias
+        self.anchors = self.column.new_tensor(channels.PAPER_ANCHORS)
 
     def rows(self, start: int, stop: int) -> torch.Tensor:
         """Return the stream (B, stop - start, L, C) at its beginning."""
@@ -42,9 +45,18 @@ class PaperStem:
         chosen = slice(max(start - 1, 0), min(stop + 1, length))
         coord, seen = self.inputs.coord[:, 0], self.inputs.seen[:, 0]
         distance = (coord[:, chosen, None] - coord[:, None]).square().sum(-1).sqrt()
-        encoded = channels.distance_encoding(distance)
-        encoded *= (seen[:, chosen, None] & seen[:, None])[..., None]
-        return F.pad(encoded, (0, 0, 0, 0, chosen.start - start + 1, stop + 1 - chosen.stop))
+        padded = coord.new_zeros((len(coord), stop - start + 2, length, len(self.anchors)))
+        encoded = padded[:, chosen.start - start + 1 : chosen.stop - start + 1]
+        for row, of_row in enumerate(distance.unbind(1)):  # a row at a time stays in the cache
+            real = (seen[:, chosen.start + row, None] & seen)[..., None]
+            encoded[:, row] = self._encoding(of_row[..., None], real)
+        return padded
+
+    def _encoding(self, distance: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+        """Return `inputs.distance_encoding` by powers of two, 0 where not real."""
+        weight = distance.clamp(0.0, 100.0) - self.anchors
+        weight.square_().mul_(-math.log2(math.e) / 18.0).exp2_()
+        return weight.mul_(real / (weight.sum(-1, keepdim=True) + 1e-6))
 
 
 def _one_dimensional(vector: torch.Tensor, kernel: torch.Tensor) -> tuple[torch.Tensor, ...]:

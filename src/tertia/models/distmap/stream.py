@@ -20,8 +20,8 @@ from tertia.models.distmap.fold import EPSILON, Folded, FoldedBlock
 from tertia.models.distmap.inputs import Inputs
 from tertia.models.distmap.stems import PaperStem, TertiaStem
 
-STRIP_PAIRS = 8192  # of one strip: large enough for the convolution, small enough for the cache (measured)
-CHUNK_PAIRS = 1024  # of one step of pointwise operations, a thread: 64 channels are 256 kB, half of a core's own cache
+STRIP_PAIRS = 32768  # of one strip: few steps of Python, and what waits between strips stays a small part (measured)
+CHUNK_PAIRS = 4096  # of one step of pointwise operations, a thread: small enough for the cache (measured)
 
 OnRows = Callable[[int, torch.Tensor], None]
 
@@ -202,10 +202,11 @@ class Pointwise:
         """Write norm - activation - 1x1 - activation of x (pairs, C) to out (pairs, M)."""
         for wide, narrow in self._chunks(x, out):
             if self.folded.paper:
-                product(self._shifted_elu(wide, block), block.reduce, out=narrow)
-                elu_(narrow.add_(block.reduce_bias), self._spare(narrow))
+                wide = self._shifted_elu(wide, block).to(narrow.dtype)
+                torch.addmm(block.reduce_bias.to(narrow.dtype), wide, block.reduce, out=narrow)
+                elu_(narrow, self._spare(narrow))
             else:
-                product(wide, block.reduce, out=narrow)
+                torch.mm(wide.to(narrow.dtype), block.reduce, out=narrow)
                 torch.addcmul(block.reduce_bias, narrow, inverse_size(wide).to(narrow.dtype), out=narrow)
                 F.silu(narrow, inplace=True)
 
@@ -245,11 +246,6 @@ class Pointwise:
         if x.dtype != self.wide.dtype or not self.wide.numel():
             return torch.empty_like(x)
         return self.wide[1].view(-1)[: x.numel()].view(x.shape)
-
-
-def product(x: torch.Tensor, weight: torch.Tensor, *, out: torch.Tensor) -> None:
-    """Write x @ weight to out, in the precision of the weight."""
-    torch.mm(x if x.dtype == weight.dtype else x.to(weight.dtype), weight, out=out)
 
 
 def inverse_size(x: torch.Tensor) -> torch.Tensor:
