@@ -1,4 +1,4 @@
-"""Encode whole chains at one or several fixed noise levels through the streaming path; several levels are concatenated."""
+"""Encode whole chains by streaming, at one or several fixed noise levels; several are concatenated."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ class Encoder:
     precision: "fp32", or "bf16" for the matrix products and convolutions beside a float32 stream.
     """
 
-    def __init__(self, network: nn.Module, levels: Sequence[int], *, precision: str = "fp32", device: str = "cpu") -> None:
+    def __init__(
+        self, network: nn.Module, levels: Sequence[int], *, precision: str = "fp32", device: str = "cpu"
+    ) -> None:
         self.folded = tuple(network.fold(level).to(device) for level in levels)
         if precision == "bf16":
             self.folded = tuple(folded.narrow(torch.bfloat16) for folded in self.folded)
