@@ -76,21 +76,13 @@ def tools() -> list[Finding]:
 def weights() -> list[Finding]:
     """Return every shipped checkpoint with the hash of its weights, compared with the one in its model.json."""
     found = []
-    for folder in sorted(Path(str(files("tertia"))).joinpath("weights").iterdir()):
-        card = folder / "model.json"
-        if card.is_file():
-            path = folder / "network.safetensors"
-            recorded = recorded_hash(json.loads(card.read_text()))
-            digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
-            good = bool(digest) and digest.startswith(recorded)
-            verdict = "" if good else f" BROKEN: model.json says {recorded[:16]}" if digest else "no weights file"
-            found.append(Finding("weights", folder.name, f"sha256 {digest[:16]}{verdict}" if digest else verdict, good))
+    for card in sorted(Path(str(files("tertia"))).glob("weights/*/model.json")):
+        path = card.with_name("network.safetensors")
+        recorded = str(json.loads(card.read_text()).get("sha256"))
+        digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+        verdict = "" if digest == recorded else f" BROKEN: model.json says {recorded[:16]}"
+        found.append(Finding("weights", card.parent.name, f"sha256 {digest[:16] or '(no file)'}{verdict}", not verdict))
     return found or [Finding("weights", "(none)", "no checkpoint is shipped with this installation")]
-
-
-def recorded_hash(card: dict) -> str:
-    """Return the SHA-256 of the weights as written in a model card, "" where it has none."""
-    return str(card.get("sha256") or card.get("hash") or "").removeprefix("sha256:")
 
 
 def requirements() -> list[tuple[str, str]]:

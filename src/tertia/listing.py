@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from importlib.resources import files
+from pathlib import Path
 
 from tertia.errors import InputError
 
@@ -39,18 +40,16 @@ def tasks() -> dict[str, str]:
 
 def recipes() -> dict[str, str]:
     """Return every recipe that is shipped, with the first comment line of its file."""
-    found = sorted((path for path in files("tertia").joinpath("recipes").iterdir()), key=lambda path: path.name)
-    return {path.name[:-5]: first_line(path.read_text().lstrip("# ")) for path in found if path.name.endswith(".toml")}
+    found = sorted(Path(str(files("tertia"))).glob("recipes/*.toml"))
+    return {path.stem: first_line(path.read_text().lstrip("# ")) for path in found}
 
 
 def models() -> dict[str, str]:
     """Return every shipped checkpoint with the summary of its model card."""
     found = {}
-    for folder in sorted(files("tertia").joinpath("weights").iterdir(), key=lambda path: path.name):
-        card = folder.joinpath("model.json")
-        if card.is_file():
-            meta = json.loads(card.read_text())
-            found[folder.name] = str(meta.get("summary") or f"family {meta.get('family', '?')}")
+    for card in sorted(Path(str(files("tertia"))).glob("weights/*/model.json")):
+        meta = json.loads(card.read_text())
+        found[card.parent.name] = str(meta.get("summary") or f"family {meta.get('family', '?')}")
     return found
 
 

@@ -1,0 +1,40 @@
+"""`tertia doctor` finds broken weights, and says what is absent without calling it broken."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import pytest
+
+from tertia import doctor
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor, "files", lambda name: tmp_path)
+    return tmp_path
+
+
+def test_no_weights_is_not_broken(package) -> None:
+    (finding,) = doctor.weights()
+    assert finding.good
+    assert finding.name == "(none)"
+
+
+@pytest.mark.parametrize(("content", "good"), [(b"weights", True), (b"other", False), (None, False)])
+def test_weights_are_compared_with_their_hash(package, content, good: bool) -> None:
+    folder = package / "weights" / "mine"
+    folder.mkdir(parents=True)
+    (folder / "model.json").write_text(json.dumps({"sha256": hashlib.sha256(b"weights").hexdigest()}))
+    if content is not None:
+        (folder / "network.safetensors").write_bytes(content)
+    (finding,) = doctor.weights()
+    assert (finding.name, finding.good) == ("mine", good)
+
+
+def test_core_packages_and_extras_come_from_the_metadata() -> None:
+    core = {name for name, extra in doctor.requirements() if not extra}
+    assert {"torch", "numpy", "gemmi", "biotite", "safetensors", "h5py", "typer"} == core
+    assert {"plot", "cluster", "log", "parquet", "demo", "dev"} <= {extra for _, extra in doctor.requirements()}
+    assert all(finding.good for finding in doctor.extras())
