@@ -28,7 +28,7 @@ ENTRIES = ("2gtl.cif", "7ok9.cif")
 SPLIT = ("--tool", "builtin", "--fractions", 0.67, 0.33, 0, "--seed", 1)
 
 # Few validation chains, so many fixed crops of each. So small a network gains nothing from a second thread.
-TRAINING = ("valid_draws=32", "validate_every=25", "threads=1", "max_minutes=2")
+TRAINING = ("valid_draws=64", "validate_every=25", "threads=1", "max_minutes=2")
 
 
 def main() -> None:

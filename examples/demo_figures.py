@@ -111,22 +111,23 @@ def residue_heat_map(residue: np.ndarray, seen: np.ndarray, turn: np.ndarray) ->
     top.fill_between(np.arange(len(turn)), 4, 12, where=turn < 6.3, color=RUST, alpha=0.18, linewidth=0, step="mid")
     top.plot(turn, color=INK, linewidth=0.9)
     top.set(ylabel="i to i+3 (Å)", ylim=(4, 12), yticks=[5, 10])
-    values = np.where(seen[:, None], residue, np.nan).T[channel_order(residue[seen])]
+    scaled = (residue - residue[seen].mean(0)) / np.maximum(residue[seen].std(0), 1e-6)
+    values = np.where(seen[:, None], scaled, np.nan).T[channel_order(scaled[seen])]
     picture = axes.imshow(
         values, aspect="auto", cmap="RdBu_r", vmin=-2.5, vmax=2.5, rasterized=True, interpolation="nearest"
     )
     axes.set_facecolor("#eceef2")
     axes.set(xlabel="residue", ylabel=f"{residue.shape[1]} channels", yticks=[])
     axes.spines[:].set_visible(False)
-    figure.colorbar(picture, ax=[top, axes], shrink=0.6, pad=0.01, label="z-score").outline.set_visible(False)
+    figure.colorbar(
+        picture, ax=[top, axes], shrink=0.6, pad=0.01, label="from the channel's mean (sd)"
+    ).outline.set_visible(False)
     return figure
 
 
 def channel_order(residue: np.ndarray) -> np.ndarray:
     """Return the channels by their angle in the plane of two principal components, so that like stands by like."""
-    centred = residue - residue.mean(0)
-    centred = centred / np.maximum(centred.std(0), 1e-6)
-    _, _, axes = np.linalg.svd(centred, full_matrices=False)
+    _, _, axes = np.linalg.svd(residue - residue.mean(0), full_matrices=False)
     return np.argsort(np.arctan2(axes[1], axes[0]))
 
 
