@@ -78,7 +78,7 @@ def _whole(inputs: Inputs, folded: Folded) -> Iterator[tuple[int, torch.Tensor]]
     seen = inputs.seen[:, 0]
     mask = None if bool(seen.all()) else (seen[:, :, None] & seen[:, None, :])[..., None]
     pointwise = Pointwise(folded, x.device)
-    inner = x.new_empty((*x.shape[:-1], folded.blocks[0].reduce.shape[1]), dtype=folded.blocks[0].reduce.dtype)
+    inner = x.new_empty((*x.shape[:-1], folded.blocks[0].reduce.shape[1]), dtype=folded.blocks[0].kernel.dtype)
     for block in folded.blocks:
         pointwise.reduce(_flat(x), block, _flat(inner))
         if mask is not None:
@@ -128,7 +128,7 @@ class Layer:
         self.missing = (~seen).nonzero()[:, 0]
         self.start = 0  # row of the map that comes next
         shape, device = (2 * block.dilation, len(seen), block.reduce.shape[1]), seen.device
-        self.above = torch.zeros(shape, dtype=block.reduce.dtype, device=device)[: block.dilation]
+        self.above = torch.zeros(shape, dtype=block.kernel.dtype, device=device)[: block.dilation]
         self.waiting = torch.empty((0, len(seen), block.reduce.shape[0]), device=device)
 
     def push(self, stream: torch.Tensor, rows: slice, last: bool) -> slice:
@@ -186,7 +186,7 @@ class Pointwise:
         self.n_pairs = CHUNK_PAIRS * torch.get_num_threads() if device.type == "cpu" else 256 * STRIP_PAIRS
         n = self.n_pairs if device.type == "cpu" else 0
         self.wide = torch.empty((2, n, len(folded.gain)), device=device)
-        self._inner = torch.empty(0, dtype=folded.blocks[0].reduce.dtype, device=device)
+        self._inner = torch.empty(0, dtype=folded.blocks[0].kernel.dtype, device=device)
 
     def inner(self, n_rows: int, length: int) -> torch.Tensor:
         """Return a buffer (rows, L, M) for the inner map; the next call overwrites it."""
@@ -200,24 +200,24 @@ class Pointwise:
 
     def reduce(self, x: torch.Tensor, block: FoldedBlock, out: torch.Tensor) -> None:
         """Write norm - activation - 1x1 - activation of x (pairs, C) to out (pairs, M)."""
-        for wide, narrow in self._chunks(x, out):
+        for wide, kept in self._chunks(x, out):
+            narrow = kept if kept.dtype == wide.dtype else torch.empty_like(kept, dtype=wide.dtype)
             if self.folded.paper:
-                wide = self._shifted_elu(wide, block).to(narrow.dtype)
-                torch.addmm(block.reduce_bias.to(narrow.dtype), wide, block.reduce, out=narrow)
+                torch.addmm(block.reduce_bias, self._shifted_elu(wide, block), block.reduce, out=narrow)
                 elu_(narrow, self._spare(narrow))
             else:
-                torch.mm(wide.to(narrow.dtype), block.reduce, out=narrow)
-                torch.addcmul(block.reduce_bias, narrow, inverse_size(wide).to(narrow.dtype), out=narrow)
+                torch.mm(wide, block.reduce, out=narrow)
+                torch.addcmul(block.reduce_bias, narrow, inverse_size(wide), out=narrow)
                 F.silu(narrow, inplace=True)
+            if narrow is not kept:
+                kept.copy_(narrow)
 
     def update(self, x: torch.Tensor, inner: torch.Tensor, block: FoldedBlock) -> None:
         """Add activation - 1x1 of inner (pairs, M) to x (pairs, C), in place."""
         for wide, narrow in self._chunks(x, inner):
+            narrow = narrow.to(wide.dtype)
             narrow = elu_(narrow, self._spare(narrow)) if self.folded.paper else F.silu(narrow, inplace=True)
-            if narrow.dtype == wide.dtype:
-                wide.addmm_(narrow, block.expand)
-            else:
-                wide += narrow @ block.expand
+            wide.addmm_(narrow, block.expand)
             if block.expand_bias is not None:
                 wide += block.expand_bias
 
@@ -243,9 +243,7 @@ class Pointwise:
         return self.wide[k, : len(x)] if self.wide.numel() else torch.empty_like(x)
 
     def _spare(self, x: torch.Tensor) -> torch.Tensor:
-        if x.dtype != self.wide.dtype or not self.wide.numel():
-            return torch.empty_like(x)
-        return self.wide[1].view(-1)[: x.numel()].view(x.shape)
+        return self.wide[1].view(-1)[: x.numel()].view(x.shape) if self.wide.numel() else torch.empty_like(x)
 
 
 def inverse_size(x: torch.Tensor) -> torch.Tensor:
