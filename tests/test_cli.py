@@ -140,7 +140,10 @@ def test_a_reader_that_leaves_is_no_error(structure: Path) -> None:
 def test_control_c_is_130(tmp_path: Path) -> None:
     """Waits on standard input for a list of files, as a user would who then thinks better of it."""
     command = [sys.executable, "-m", "tertia.cli", "inspect", "-"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    # A shell's background job ignores the signal, and so would its children.
+    default = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
+    pipes = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")}
+    with subprocess.Popen(command, preexec_fn=default, **pipes) as process:
         process.stdin.write(b"")
         time.sleep(2.0)
         process.send_signal(signal.SIGINT)
