@@ -83,7 +83,9 @@ def line_of_atom(text: bytes, k: int) -> int:
 @pytest.mark.parametrize(
     ("column", "text"),
     [(30, b"     nan"), (30, b"  1x.500"), (30, b"  - 1.00"), (30, b" 12.34  "), (31, b"1 2.345"), (54, b"      "),
-     (60, b"100.2 "), (76, b"  "), (76, b"Xx"), (78, b"9z"), (22, b"A000"), (22, b"    "), (38, b"-999-.99"),
+     (60, b"100.2 "), (76, b"  "), (76, b"Xx"), (78, b"9z"), (22, b"A000"), (22, b"0008"), (22, b"  -0"),
+     (17, b"AL "), (20, b"A "),
+     (22, b"    "), (38, b"-999-.99"),
      (30, b"12345678"), (54, b"******"), (30, b"1.23E+01"), (30, b"--12.345"), (0, b"atom  ")],
 )  # fmt: skip
 def test_what_is_out_of_the_ordinary_is_left_to_the_general_reader(column, text):

@@ -114,12 +114,14 @@ def _build(tidy: Tidy, residues: np.ndarray, name: bytes, letters: np.ndarray, h
     all_rows = tidy.rows_of(residues)
     kept = tidy.kept[all_rows]
     rows = all_rows if kept.all() else all_rows[kept]
-    occupied = np.zeros(len(letters), dtype=bool)
-    occupied[tidy.residue_of_atom[rows]] = True
-    changes += _atom_changes(tidy, all_rows, residues, occupied)
-    residues = residues[occupied[residues]]
-    if not len(residues):
-        return None
+    if not tidy.all_kept:
+        occupied = np.zeros(len(letters), dtype=bool)
+        occupied[tidy.residue_of_atom[rows]] = True
+        changes += _atom_changes(tidy, all_rows, residues, occupied)
+        residues = residues[occupied[residues]]
+        if not len(residues):
+            return None
+    changes += [change("altloc", tidy.id_of(r), *tidy.chosen[r]) for r in residues.tolist() if r in tidy.chosen]
     ids = tidy.ids_of(residues)
     names = tidy.columns.residue_name[residues].tolist()
     observed = letters[residues].tobytes().decode().replace("-", UNKNOWN)
@@ -170,10 +172,6 @@ def _atom_changes(tidy: Tidy, rows: np.ndarray, residues: np.ndarray, occupied: 
         changes.append(
             change("residue_without_atoms", tidy.id_of(residue), "no heavy atom with coordinates", "missing")
         )
-    if tidy.chosen:
-        for residue in residues.tolist():
-            if residue in tidy.chosen:
-                changes.append(change("altloc", tidy.id_of(residue), *tidy.chosen[residue]))
     return changes
 
 
@@ -193,14 +191,17 @@ def _register(tidy: Tidy, residues: np.ndarray, observed: str, ids: list[str], h
     full = header.sequences.get(chain)
     label = tidy.columns.label[residues] if tidy.columns.label is not None else None
     if full and not _in_order(label, len(full)):
-        names = [name.decode("latin1") for name in tidy.columns.residue_name[residues].tolist()]
+        names = tidy.columns.residue_name[residues].tolist()
+        text_of = {name: name.decode("latin1") for name in set(names)}
+        names = [text_of[name] for name in names]
         label = _places(full, names, tidy, residues)
         if label is None:
             changes.append(change("sequence_refused", "", f"full sequence of {len(full)} residues", "author numbers"))
             full = None
     if full:
-        letters = "".join([LETTER_OF_COMPONENT.get(name) or _own_parent(header, name) for name in full])
-        named = "".join([letters[at] for at in (label - 1).tolist()])
+        letter_of = {name: LETTER_OF_COMPONENT.get(name) or _own_parent(header, name) for name in set(full)}
+        letters = "".join([letter_of[name] for name in full])
+        named = np.frombuffer(letters.encode(), dtype=np.uint8)[label - 1].tobytes().decode()
         if named != observed:
             changes += [
                 change("sequence_conflict", where, before, after)
@@ -241,6 +242,8 @@ def _atoms(c: Columns, rows: np.ndarray, residue_of_atom: np.ndarray, ids: list[
             residue = ids[int(np.searchsorted(position, residue_of_atom[row]))]
             changes.append(change("repeated_atom", residue, c.name[rows[row]].decode("latin1"), "first kept"))
         rows, residue_of_atom = np.delete(rows, again), np.delete(residue_of_atom, again)
+    if (rows[1:] - rows[:-1] == 1).all():
+        rows = slice(rows[0], rows[-1] + 1)  # a view instead of a copy
     return Atoms(
         name=_wide(c.name[rows], 4),
         element=_wide(c.element[rows], 2),

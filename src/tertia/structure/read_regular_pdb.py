@@ -6,6 +6,7 @@ is not ordinary in any way is left to the general reader: `regular_columns` retu
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 
 import numpy as np
@@ -71,6 +72,8 @@ def regular_columns(content: bytes) -> Columns | None:
     if first is None or not element.all() or not _charges_are_plain(lines["charge"]):
         return None
     residues = lines.view(f"V{_WIDTH}")[first].view(_LINE)  # numpy would copy field by field
+    if not _are_spelt_one_way(residues):
+        return None
     numbers = _numbers(lines, residues)
     polymer = _polymer(residues, np.searchsorted(first, n_atoms_before_ter).tolist())
     if numbers is None or polymer is None:
@@ -224,6 +227,19 @@ def _residue_starts(lines: np.ndarray) -> np.ndarray | None:
     if len(set(listed)) < len(first) and len(set(zip(residue[first].tolist(), listed, strict=True))) < len(first):
         return None
     return first
+
+
+def _are_spelt_one_way(residues: np.ndarray) -> bool:
+    """Tell whether names are aligned to the right and numbers no needless zero, so that only equal text is equal."""
+    last_of_name, chain = residues["residue_name"] >> np.uint32(16) & np.uint32(0xFF), residues["chain"]
+    if (last_of_name == _BLANK).any() or ((chain >> 8 == _BLANK) & (chain & 0xFF != _BLANK)).any():
+        return False
+    number = np.full((len(residues), 3), _code(b"  "), dtype="<u2")
+    number[:, 1:] = residues["number"]
+    return _ODD_ZERO.search(number.tobytes()) is None
+
+
+_ODD_ZERO = re.compile(rb"[ -]0\d|-0")
 
 
 def _polymer(residues: np.ndarray, n_residues_before_ter: list[int]) -> np.ndarray | None:

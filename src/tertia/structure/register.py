@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 import numpy as np
 
@@ -40,12 +41,13 @@ def places_by_number(full: Sequence[str], observed: Sequence[str], number: np.nd
     """
     place = number.astype(np.int64) - int(number[0])
     slack = len(full) - int(place[-1]) - 1
-    if slack < 0 or (np.diff(place) <= 0).any():
+    if slack < 0 or (place[1:] <= place[:-1]).any():
         return None
+    last, wanted = int(place[-1]), tuple(observed)
+    chosen = itemgetter(*place.tolist(), last)  # the last one twice, for of one place it would return no tuple
     for shift in range(slack + 1):
-        if full[shift] == observed[0] and all(
-            full[shift + p] == o for p, o in zip(place.tolist(), observed, strict=True)
-        ):
+        ends_agree = full[shift] == wanted[0] and full[shift + last] == wanted[-1]
+        if ends_agree and chosen(full[shift:]) == (*wanted, wanted[-1]):
             return place + shift + 1
     return None
 
@@ -64,12 +66,12 @@ def register_by_sequence(
     ids: (n,) author residue ids.
     """
     position = label - 1
-    letters = list(full)
-    for at, letter in zip(position.tolist(), observed, strict=True):
-        letters[at] = letter
+    letters = np.array(bytearray(full.encode()))
+    letters[position] = np.frombuffer(observed.encode(), dtype=np.uint8)
     gaps = _sequence_gaps(position, len(full), ids) + _breaks(position, alpha, ids)
     numbers = np.arange(1, len(full) + 1, dtype=np.int32)
-    return Register("".join(letters), position, numbers, tuple(sorted(gaps, key=lambda gap: gap.start)))
+    gaps.sort(key=lambda gap: gap.start)
+    return Register(letters.tobytes().decode(), position, numbers, tuple(gaps))
 
 
 def register_by_numbers(
@@ -110,8 +112,9 @@ def register_by_numbers(
 
 
 def _sequence_gaps(position: np.ndarray, length: int, ids: Sequence[str]) -> list[Gap]:
-    bounds = np.concatenate([[-1], position, [length]])
-    missing = np.diff(bounds) - 1
+    bounds = np.empty(len(position) + 2, dtype=np.int64)
+    bounds[0], bounds[1:-1], bounds[-1] = -1, position, length
+    missing = bounds[1:] - bounds[:-1] - 1
     named = ["", *ids, ""]
     return [
         Gap(int(bounds[k]) + 1, int(missing[k]), named[k], named[k + 1], "sequence") for k in np.flatnonzero(missing)
@@ -120,6 +123,6 @@ def _sequence_gaps(position: np.ndarray, length: int, ids: Sequence[str]) -> lis
 
 def _breaks(position: np.ndarray, alpha: np.ndarray, ids: Sequence[str]) -> list[Gap]:
     """Neighbours in the sequence that no bond joins."""
-    step = steps(alpha)
-    apart = np.flatnonzero((np.diff(position) == 1) & (step > BROKEN))
+    apart = np.flatnonzero(steps(alpha) > BROKEN)
+    apart = apart[position[apart + 1] - position[apart] == 1]
     return [Gap(int(position[k]) + 1, 0, ids[k], ids[k + 1], "break") for k in apart.tolist()]

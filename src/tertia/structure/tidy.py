@@ -28,6 +28,7 @@ class Tidy:
         code = element.view(np.uint16)
         self.is_hydrogen = (code == _ELEMENT["H"]) | (code == _ELEMENT["D"])
         self.is_placed = _placed(columns.coord)
+        self.all_kept = not self.is_hydrogen.any() and bool(self.is_placed.all())  # but for alternatives
         self.kept = self.is_placed & ~self.is_hydrogen
         sizes = np.diff(columns.first_atom)
         self.residue_of_atom = np.repeat(np.arange(len(sizes)), sizes)
@@ -78,7 +79,7 @@ class Tidy:
 
     def ids_of(self, residues: np.ndarray) -> list[str]:
         """Return author numbers with insertion codes."""
-        ids = [str(number) for number in self.columns.number[residues].tolist()]
+        ids = list(map(str, self.columns.number[residues].tolist()))
         insertions = self.columns.insertion[residues]
         if (insertions != _NO_INSERTION).any():
             return [number + chr(code).strip() for number, code in zip(ids, insertions.tolist(), strict=True)]
@@ -87,7 +88,7 @@ class Tidy:
     def rows_of(self, residues: np.ndarray) -> np.ndarray:
         """Return the atoms of the residues, in the order of the residues."""
         bounds = self.columns.first_atom
-        if int(residues[-1]) - int(residues[0]) + 1 == len(residues):
+        if (residues[1:] - residues[:-1] == 1).all():
             return np.arange(bounds[residues[0]], bounds[residues[-1] + 1])
         first, size = bounds[residues], bounds[residues + 1] - bounds[residues]
         before = np.cumsum(size) - size
