@@ -336,6 +336,9 @@ def leave(troubles: Iterable[object]) -> None:
 
 def main() -> None:
     """Run the command line; what a user can do wrong ends in one message and an exit code, never in a traceback."""
+    # File names need not be text: they are read as they are, and escaped where they are printed.
+    sys.stdin.reconfigure(errors="surrogateescape")
+    sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app(prog_name="tertia")
     except TertiaError as error:

@@ -12,7 +12,7 @@ from tertia.errors import InputError
 from tertia.structure.polymers import Provenance, protein_chains
 from tertia.structure.read_columns import parse
 from tertia.structure.report import ChainReport, IntakeReport, Structure
-from tertia.structure.sources import MAX_BYTES, Source, open_sources
+from tertia.structure.sources import MAX_BYTES, Source, as_text, open_sources
 
 __all__ = ["ChainReport", "IntakeReport", "Structure", "read_inputs", "read_structure"]
 
@@ -36,7 +36,7 @@ def read_structure(source: Source | str | os.PathLike, *, model: int = 1, assemb
         source = Source(os.fspath(source))
     content = source.read()
     columns, header = parse(content, source.name, model=model, assembly=assembly)
-    frame = f"{source.name}#{model}" + (f"/{assembly}" if assembly else "")
+    frame = f"{as_text(source.name)}#{model}" + (f"/{assembly}" if assembly else "")
     built, notes = protein_chains(columns, header, Provenance(source.name, source.entry, frame))
     if not built:
         raise InputError(

@@ -63,7 +63,12 @@ class Source:
         for suffix in (".gz", ".xz", *_SUFFIXES):
             if stem.lower().endswith(suffix) and len(stem) > len(suffix):
                 stem = stem[: -len(suffix)]
-        return stem
+        return as_text(stem)
+
+
+def as_text(name: str) -> str:
+    """Return a file name whose bytes are no UTF-8 as text that can be written anywhere, "caf\\xe9.pdb"."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def open_sources(inputs: Sequence[str | os.PathLike], *, max_bytes: int = MAX_BYTES,
