@@ -54,7 +54,8 @@ POOLED = """The inner maps of the network, averaged over partners, describe each
 averaged again, the whole chain."""
 
 HEAT = f"""<b>One column for each residue</b> of {SHOWN_NAME}, one row for each channel, similar channels
-together. Above, the distance to the third residue on: about 5 Å in a helix (shaded), 10 Å in a strand."""
+together, each relative to its mean in this chain. Above, the distance to the third residue on: about 5 Å in a helix
+(shaded), 10 Å in a strand."""
 
 CHAINS = """<b>Every chain as one point,</b> in the plane of the two directions in which the vectors differ
 most. Copies of one protein fall together, up to the differences between their places in the crystal. Longer
