@@ -6,6 +6,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
+from tertia.nn.norm_elu import norm_elu
 from tertia.nn.whole_batch import distributed
 
 
@@ -32,17 +33,30 @@ class ConditionalBatchNorm(nn.Module):
         shift = self.offset(level) - mean * scale
         return torch.addcmul(shift.to(x.dtype)[:, :, None, None], x, scale.to(x.dtype)[:, :, None, None])
 
+    def elu(self, x: torch.Tensor, level: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        """Return the ELU of what `forward` returns, 0 where the mask is 0: padding must not leak into convolutions."""
+        alone = not distributed() and not torch.compiler.is_compiling()  # a compiler fuses the formulas by itself
+        if self.training and alone and x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64):
+            out, mean, variance, count = norm_elu(x, self.gain(level), self.offset(level), mask, epsilon=self.epsilon)
+            self._update(mean, variance, count)
+            return out
+        out = F.elu(self(x, level, mask))
+        return out if mask is None else out * mask
+
     def _batch_statistics(self, x: torch.Tensor, mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
         if mask is None and not distributed():
             variance, mean = torch.var_mean(x.float(), dim=(0, 2, 3), correction=0)
             count = torch.tensor(x.numel() / x.shape[1], device=x.device)
         else:
             mean, variance, count = _masked_statistics(x.float(), mask)
-        with torch.no_grad():
-            unbiased = variance * (count / (count - 1).clamp_min(1))
-            self.running_mean.lerp_(mean.detach(), self.momentum)
-            self.running_var.lerp_(unbiased.detach(), self.momentum)
+        self._update(mean, variance, count)
         return mean, variance
+
+    @torch.no_grad()
+    def _update(self, mean: torch.Tensor, variance: torch.Tensor, count: torch.Tensor) -> None:
+        unbiased = variance * (count / (count - 1).clamp_min(1))
+        self.running_mean.lerp_(mean.detach(), self.momentum)
+        self.running_var.lerp_(unbiased.detach(), self.momentum)
 
 
 def _masked_statistics(x: torch.Tensor, mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -77,21 +91,23 @@ def outer_sum_conv(
     """
     n_columns, n_rows = columns.shape[-1], rows.shape[-1]
     kernel = conv.weight
-    out = F.conv2d(pair.permute(0, 3, 1, 2), kernel[:, n_columns + n_rows :], conv.bias, padding=1)
+    out = F.conv2d(pair.permute(0, 3, 1, 2), kernel[:, n_columns + n_rows :], conv.bias, padding=1).permute(0, 2, 3, 1)
     of_column = kernel[:, :n_columns]  # (C, Cc, 3 over rows, 3 over columns)
     of_row = kernel[:, n_columns : n_columns + n_rows].transpose(2, 3)  # (C, Cr, 3 over columns, 3 over rows)
-    across = _border_conv(columns, of_column, sizes[:, 0], out.shape[2])  # (B, C, R, S)
-    down = _border_conv(rows, of_row, sizes[:, 1], out.shape[3]).transpose(2, 3)
-    return out + across + down
+    # As products with a narrow matrix, which torch adds to a map in one pass.
+    row, column = (_border(n, m, out.dtype) for n, m in zip(sizes.t(), out.shape[1:3], strict=True))  # (B, L, 3)
+    across, down = _border_conv(columns, of_column), _border_conv(rows, of_row)  # (B, S, 3, C), (B, R, 3, C)
+    out = torch.baddbmm(out.flatten(2), row, across.transpose(1, 2).flatten(2)).view(out.shape)
+    return (out + column[:, None] @ down).permute(0, 3, 1, 2)
 
 
-def _border_conv(vector: torch.Tensor, kernel: torch.Tensor, n_real: torch.Tensor, n_other: int) -> torch.Tensor:
-    """Return (B, C, n_other, L): the convolution of (B, L, c) tiled over `n_real` of `n_other` lines."""
-    sequence = vector.transpose(1, 2)
-    whole = F.conv1d(sequence, kernel.sum(2), padding=1)[:, :, None]  # (B, C, 1, L)
-    first = F.conv1d(sequence, kernel[:, :, 0], padding=1)[:, :, None]  # missing at the first line
-    last = F.conv1d(sequence, kernel[:, :, 2], padding=1)[:, :, None]
-    line = torch.arange(n_other, device=vector.device)
-    is_first = (line == 0).to(whole.dtype)[:, None]
-    is_last = (line == n_real[:, None] - 1).to(whole.dtype)[:, None, :, None]
-    return whole - first * is_first - last * is_last
+def _border_conv(vector: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
+    """Return (B, L, 3, C): what tiled vectors (B, L, c) add on every line, and what more on the first and the last."""
+    kernels = torch.cat([kernel.sum(2), -kernel[:, :, 0], -kernel[:, :, 2]])  # (3 C, c, 3)
+    return F.conv1d(vector.transpose(1, 2), kernels, padding=1).transpose(1, 2).unflatten(2, (3, -1))
+
+
+def _border(n_real: torch.Tensor, n: int, dtype: torch.dtype) -> torch.Tensor:
+    """Return (B, n, 3): 1, whether a line is the first, whether it is the last real one."""
+    line = torch.arange(n, device=n_real.device).expand(len(n_real), n)
+    return torch.stack([torch.ones_like(line), line == 0, line == n_real[:, None] - 1], dim=-1).to(dtype)

@@ -67,7 +67,8 @@ def position_encoding(position: torch.Tensor) -> torch.Tensor:
 def distance_encoding(distance: torch.Tensor) -> torch.Tensor:
     """Return (..., 61) soft bins that sum to 1; anchors 0-100 Angstrom, width 3 (Guo et al., released code)."""
     anchors = torch.tensor(PAPER_ANCHORS, dtype=distance.dtype, device=distance.device)
-    weight = torch.exp(-(distance.clamp(0.0, 100.0)[..., None] - anchors).square() / 18.0)
+    scale = -math.log2(math.e) / 18.0  # `exp` takes four times as long as `exp2` where the result is next to nothing
+    weight = torch.exp2((distance.clamp(0.0, 100.0)[..., None] - anchors).square() * scale)
     return weight / (weight.sum(-1, keepdim=True) + 1e-6)
 
 

@@ -69,9 +69,7 @@ class PaperBlock(nn.Module):
         """Return (B, C, R, S) for the same; mask (B, 1, R, S), or None when every pair is real."""
         inner = x
         for norm, conv in zip(self.norms, self.convs, strict=True):
-            inner = F.elu(norm(inner, level, mask))
-            # Padding must not leak through the dilation: what the convolution reads there is zero.
-            inner = conv(inner if mask is None else inner * mask)
+            inner = conv(norm.elu(inner, level, mask))
         return x + inner
 
 
@@ -100,8 +98,7 @@ class PaperNetwork(nn.Module):
         x = x if mask is None else x * mask
         for block in self.blocks:
             x = block(x, inputs.level, mask)
-        x = F.elu(self.norm(x, inputs.level, mask))
-        return (x if mask is None else x * mask).permute(0, 2, 3, 1)
+        return self.norm.elu(x, inputs.level, mask).permute(0, 2, 3, 1)
 
     def forward(self, inputs: Inputs) -> tuple[torch.Tensor, torch.Tensor]:
         """Return h, (B, R, S, 1), and the embedding maps, (B, R, S, C).
