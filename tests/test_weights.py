@@ -1,0 +1,51 @@
+"""The shipped weights: complete, small, and better than nothing on structures they have never seen."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tertia
+from tertia.models.distmap.langevin import denoise
+from tests.structures import make_chain
+
+FOLDER = Path(tertia.__file__).parent / "weights" / "distmap"
+
+
+def test_the_folder_holds_card_ledger_and_training_chains_and_no_sequences():
+    names = {path.name for path in FOLDER.iterdir()}
+    assert {"README.md", "model.json", "network.safetensors", "recipe.toml", "training_chains.txt", "leak_ledger.json"} <= names
+    assert not [name for name in names if "fasta" in name]
+    assert max(path.stat().st_size for path in FOLDER.iterdir()) < 16_000_000
+
+
+def test_no_training_chain_was_refused_for_a_neighbour_among_the_test_proteins():
+    ledger = json.loads((FOLDER / "leak_ledger.json").read_text())
+    refused = {hit["chain"] for hit in ledger["refused"]}
+    chains = set((FOLDER / "training_chains.txt").read_text().split())
+    assert len(ledger["excluded"]) > 500 and len(chains) > 2000
+    assert not refused & chains
+
+
+@pytest.mark.parametrize("sigma", [0.1, 0.3, 1.0])
+def test_noise_on_a_trace_is_taken_off(sigma):
+    """Bonds of 3.8 Angstrom are what every C-alpha trace shares; a network that learned anything restores them."""
+    trained = tertia.load("distmap")
+    chain = make_chain(60, seed=3)
+    noisy = chain.alpha + sigma * np.random.default_rng(0).standard_normal(chain.alpha.shape).astype(np.float32)
+    cleaned = denoise(trained.family, trained.network, noisy, chain.sequence, sigma=sigma)
+    bonds = [np.linalg.norm(np.diff(coord, axis=0), axis=1) for coord in (noisy, cleaned)]
+    before, after = (np.abs(one - 3.8).mean() for one in bonds)
+    assert after < 0.6 * before
+
+
+def test_embeddings_are_standardised_and_use_many_dimensions():
+    from tertia.training.validation import effective_dimension
+
+    embeddings = [tertia.embed(make_chain(80, seed=seed))[0] for seed in range(6)]
+    rows = np.concatenate([one.residue for one in embeddings])
+    assert 0.05 < rows.std() < 10.0 and np.isfinite(rows).all()
+    import torch
+
+    assert effective_dimension(torch.from_numpy(rows)) > 5.0
