@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import os
 import subprocess
@@ -21,9 +22,19 @@ from tertia.errors import InputError
 from tertia.models.distmap import Distmap
 from tertia.prepare import prepare
 from tertia.structure.read import read_inputs, read_structure
-from tertia.structure.sources import Source
+from tertia.structure.sources import Source, open_sources
 from tertia.training import checkpoint
-from tests.damage import base_chains, damaged_files, packed
+from tests.damage import (
+    base_chains,
+    cut,
+    flipped_bits,
+    missing_block,
+    missing_lines,
+    overwritten,
+    packed,
+    shuffled_lines,
+)
+from tests.damaged_files import damaged_files
 from tests.distmap_networks import network_of
 from tests.structures import mmcif_text, pdb_text, polymer, with_altloc, without
 
@@ -233,3 +244,23 @@ def test_embed_embeds_the_good_and_names_the_rest(folders, results, tmp_path):
     assert [key for key, one in found.items() if not np.isfinite([*one.protein, *one.residue.flat]).all()] == []
     for one in embed([str(alone)], model=model):
         np.testing.assert_allclose(found[one.key].residue, one.residue, atol=2e-4)
+
+
+def test_damaged_real_files_are_read_or_named(shared_data):
+    """Twenty real files, six kinds of damage: an InputError, or chains whose numbers can be used."""
+    changes = (flipped_bits, overwritten, missing_block, missing_lines, shuffled_lines, cut)
+    real = (source for source in open_sources([str(shared_data / "structures")]) if source.packed is not None)
+    outcomes = {"read": 0, "refused": 0}
+    for k, source in enumerate(itertools.islice((s for s in real if len(s.packed) < 60_000), 20)):
+        content = source.read()
+        for kind, change in enumerate(changes):
+            spoiled = change(content, np.random.default_rng([k, kind]))
+            try:
+                chains = read_structure(Source(source.name, packed=spoiled)).chains
+            except InputError as error:
+                assert error.found
+                outcomes["refused"] += 1
+            else:
+                assert all(np.abs(chain.atoms.coord).max() < 1e5 for chain in chains)
+                outcomes["read"] += 1
+    assert min(outcomes.values()) > 10

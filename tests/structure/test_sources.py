@@ -5,12 +5,15 @@ from __future__ import annotations
 import gzip
 import io
 import lzma
+import os
 import tarfile
+import time
 import tracemalloc
 
 import pytest
 
 from tertia.errors import InputError
+from tertia.structure import sources
 from tertia.structure.sources import Source, decompress, open_sources
 
 TEXT = b"ATOM      1  CA  ALA A   1      11.104   6.134  -6.504  1.00  0.00           C  \n" * 50
@@ -115,6 +118,53 @@ def test_a_bomb_stops_at_the_limit(pack):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2_000_000
+
+
+def test_what_unpacks_to_200_times_its_size_is_a_bomb(monkeypatch):
+    monkeypatch.setattr(sources, "_BOMB_FLOOR", 1_000_000)
+    assert len(decompress(gzip.compress(b"\0" * 900_000), "x")) == 900_000
+    with pytest.raises(InputError, match="unpack to more than 1,000,000"):
+        decompress(gzip.compress(b"\0" * 2_000_000), "x")
+
+
+def test_thousands_of_joined_members_are_not_copied_thousands_of_times():
+    members = [gzip.compress(b"%d" % k) for k in range(200)] * 100 + [b"\0" * 100]
+    started = time.process_time()
+    assert decompress(b"".join(members), "x") == b"".join(b"%d" % k for k in range(200)) * 100
+    assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.XGLTYPE])
+@pytest.mark.parametrize("size", [1 << 33, -512])
+def test_a_header_of_an_archive_cannot_ask_for_gigabytes(tmp_path, kind, size):
+    info = tarfile.TarInfo("x")
+    info.type, info.size = kind, size
+    (tmp_path / "a.tar").write_bytes(info.tobuf(tarfile.GNU_FORMAT) + bytes(1 << 16))
+    (source,) = open_sources([str(tmp_path / "a.tar")])
+    assert "a header that asks for" in str(source.error)
+
+
+def test_pipes_and_dangling_links_are_named_and_nothing_waits(tmp_path):
+    os.mkfifo(tmp_path / "pipe.pdb")
+    (tmp_path / "dangling.pdb").symlink_to(tmp_path / "nothing")
+    dangling, pipe = open_sources([str(tmp_path)])
+    assert "No such file" in str(dangling.error)
+    assert "pipe" in str(pipe.error)
+    with pytest.raises(InputError, match="pipe"):
+        Source(str(tmp_path / "pipe.pdb")).read()
+
+
+def test_links_to_folders_are_followed_and_no_folder_is_read_twice(tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "x.pdb").write_bytes(TEXT)
+    (tmp_path / "here" / "down").mkdir(parents=True)
+    (tmp_path / "here" / "link").symlink_to(tmp_path / "there")
+    (tmp_path / "here" / "down" / "again").symlink_to(tmp_path / "here")
+    assert [name for name, _ in contents([str(tmp_path / "here")])] == [str(tmp_path / "here" / "link" / "x.pdb")]
+
+
+def test_a_name_that_is_no_text_makes_an_entry_that_is():
+    assert Source(os.fsdecode(b"caf\xe9.pdb")).entry == r"caf\xe9"
 
 
 def test_the_limit_holds_for_plain_files_and_members(tmp_path):
