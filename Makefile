@@ -27,7 +27,7 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 
 bench: $(VENV)/dev.stamp
-	@for program in benchmarks/bench_*.py; do echo "== $$program"; $(BIN)/python $$program || exit 1; done
+	@for program in benchmarks/bench_*.py benchmarks/intake.py benchmarks/training_step.py; do echo "== $$program"; $(BIN)/python $$program || exit 1; done
 
 clean:
 	rm -rf $(VENV) demo build dist .pytest_cache .ruff_cache .hypothesis
