@@ -39,6 +39,7 @@ def files() -> dict[str, bytes]:
         "altloc": pdb_text([with_altloc(one, 4, {"A": 0.4, "B": 0.6}), two], hetero=HETERO),
         "insertions": pdb_text([renumbered(without(one, [6, 7]), range(1, 11), ["", "A", "B"] + [""] * 7)]),
         "hydrogens": pdb_text([with_hydrogens(one), renamed(two, 3, "MSE")]),
+        "waters of their own": pdb_text([one], hetero={"A": [ligand()], "W": [water(), water(502)]}),
         "no end of line": ends.rstrip("\n"),
     }
     return {name: text.encode() for name, text in made.items()}

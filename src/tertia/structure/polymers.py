@@ -121,7 +121,8 @@ def _build(tidy: Tidy, residues: np.ndarray, name: bytes, letters: np.ndarray, h
         residues = residues[occupied[residues]]
         if not len(residues):
             return None
-    changes += [change("altloc", tidy.id_of(r), *tidy.chosen[r]) for r in residues.tolist() if r in tidy.chosen]
+    if tidy.chosen:
+        changes += [change("altloc", tidy.id_of(r), *tidy.chosen[r]) for r in residues.tolist() if r in tidy.chosen]
     ids = tidy.ids_of(residues)
     names = tidy.columns.residue_name[residues].tolist()
     observed = letters[residues].tobytes().decode().replace("-", UNKNOWN)

@@ -82,13 +82,13 @@ def regular_columns(content: bytes) -> Columns | None:
     altloc[altloc == _BLANK] = 0
     return Columns(
         **numbers,
-        name=_trimmed(lines["name"]),
+        name=_as_text(_without_blanks_behind(_left_aligned(lines["name"].copy()))),
         element=element.view("S2"),
         altloc=altloc,
         first_atom=np.append(first, len(lines)),
-        residue_name=_trimmed(residues["residue_name"] & np.uint32(0xFFFFFF)),
+        residue_name=_as_text(_left_aligned(residues["residue_name"] & np.uint32(0xFFFFFF))),
         insertion=residues["insertion"].copy(),
-        chain=_trimmed(residues["chain"].astype(np.uint32)),
+        chain=_as_text(_left_aligned(residues["chain"].astype(np.uint32))),
         polymer=polymer,
         hetero=residues["record"] == ord("H"),
         label=None,
@@ -190,7 +190,7 @@ def _numbers(lines: np.ndarray, residues: np.ndarray) -> dict[str, np.ndarray] |
 
 def _looked_up(pairs: np.ndarray, tables: tuple[np.ndarray, ...]) -> np.ndarray | None:
     """Return the integers, (..., N), that pairs of characters, (..., P, N), make up by P tables; None where not."""
-    total = tables[0].take(pairs[..., 0, :], mode="clip")  # clipped to an entry that is bad
+    total = tables[0].take(pairs[..., 0, :], mode="clip")  # clipped to the last entry, which is bad
     for k in range(1, len(tables)):
         total += tables[k].take(pairs[..., k, :], mode="clip")
     if total.max() >= _BAD:
@@ -199,20 +199,30 @@ def _looked_up(pairs: np.ndarray, tables: tuple[np.ndarray, ...]) -> np.ndarray 
     return np.negative(value, out=value, where=(total & np.uint32(_NEGATIVE)) != 0)
 
 
+_CHARGES = frozenset(_code(pair) for a in b"0123456789" for b in b" +-" for pair in (bytes([a, b]), bytes([b, a])))
+
+
 def _charges_are_plain(charge: np.ndarray) -> bool:
     """Tell whether columns 79-80 are blank or a digit and a sign; a damaged charge makes the general reader speak."""
     written = charge[charge != _code(b"  ")]
-    return all(word & 0xFF in b"0123456789" and word >> 8 in b"+-" for word in set(written.tolist()))
+    return not len(written) or _CHARGES.issuperset(written.tolist())
 
 
 # ---------------------------------------------------------------- text
-def _trimmed(words: np.ndarray) -> np.ndarray:
-    """Return up to four characters without blanks around them, as (n,) S8."""
-    words = words.astype(np.uint32)
+def _left_aligned(words: np.ndarray) -> np.ndarray:
+    """Take blanks in front out of up to four characters, uint32, in place."""
     while (leading := (words & np.uint32(0xFF)) == _BLANK).any():
         words >>= leading * np.uint32(8)
+    return words
+
+
+def _without_blanks_behind(words: np.ndarray) -> np.ndarray:
     for shift in (24, 16, 8):
         words ^= ((words >> np.uint32(shift)) == _BLANK) * np.uint32(_BLANK << shift)
+    return words
+
+
+def _as_text(words: np.ndarray) -> np.ndarray:
     return words.astype(np.uint64).view("S8")
 
 
@@ -245,8 +255,8 @@ _ODD_ZERO = re.compile(rb"[ -]0\d|-0")
 def _polymer(residues: np.ndarray, n_residues_before_ter: list[int]) -> np.ndarray | None:
     """Tell what belongs to a polymer: all that stands before the one TER record of its chain.
 
-    None where that is not clear: waters before it, more than one of them, or none in a chain with anything but
-    standard amino acids.
+    A chain without one is a polymer where it is standard amino acids in ATOM records, and none where it is waters. None
+    where all that is not clear: waters before a TER record, two of them in a chain, other chains without one.
     """
     chain, name = residues["chain"], (residues["residue_name"] & np.uint32(0xFFFFFF))
     bounds = [0, *(np.flatnonzero(chain[1:] != chain[:-1]) + 1).tolist(), len(residues)]
@@ -267,5 +277,11 @@ def _polymer(residues: np.ndarray, n_residues_before_ter: list[int]) -> np.ndarr
     doubtful = ~known
     if known.any() and np.isin(chain[doubtful], chain[known]).any():
         return None
-    is_hetero = (residues["record"] == ord("H"))[doubtful].any()
-    return polymer | doubtful if not is_hetero and _STANDARD.issuperset(name[doubtful].tolist()) else None
+    for one in set(chain[doubtful].tolist()):
+        part = doubtful & (chain == one)
+        names = set(name[part].tolist())
+        if _STANDARD.issuperset(names) and not (residues["record"][part] == ord("H")).any():
+            polymer[part] = True
+        elif not _WATERS.issuperset(names):
+            return None
+    return polymer
