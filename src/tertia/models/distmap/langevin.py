@@ -119,10 +119,12 @@ def _with_gaps(coord: torch.Tensor, inputs: Inputs) -> np.ndarray:
 
 
 def _same_hand(coord: np.ndarray, like: np.ndarray) -> np.ndarray:
-    """Return coord, mirrored when its hand is clearly the other one, on top of `like`."""
-    if handedness(coord) * handedness(like) < -0.01:
-        coord = coord * np.array([-1, 1, 1], np.float32)
+    """Return coord or its mirror image, whichever comes nearer to `like`, superposed on it.
+
+    Not by the hand of the helices: under much noise the trace that came in shows none.
+    """
     if np.isfinite(like).all(1).sum() < 3:
         return coord
-    rotation, translation, _ = superpose(coord, like)
-    return (coord @ rotation.T + translation).astype(np.float32)
+    found = [(one, *superpose(one, like)) for one in (coord, coord * np.array([-1, 1, 1], np.float32))]
+    chosen, rotation, translation, _ = min(found, key=lambda one: one[3])
+    return (chosen @ rotation.T + translation).astype(np.float32)
