@@ -40,7 +40,7 @@ def test_importing_is_quick() -> None:
 
 @pytest.mark.parametrize("words", [(), ("embed",), ("prepare",)])
 def test_help_is_quick(words: tuple[str, ...]) -> None:
-    assert seconds_of(sys.executable, "-m", "tertia.cli", *words, "--help") < 0.6
+    assert seconds_of(sys.executable, "-m", "tertia.cli", *words, "--help") < 1.0
 
 
 def test_help_loads_nothing_heavy() -> None:
