@@ -18,7 +18,7 @@ from tertia.structure.geometry import superpose
 
 RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
 SIGMAS = (0.3, 1.0, 3.0)
-N_CHAINS, LONGEST = 16, 160
+N_CHAINS, LONGEST = 10, 120
 
 
 def rmsd(coord: np.ndarray, native: np.ndarray) -> float:
