@@ -41,7 +41,8 @@ class _NormElu(torch.autograd.Function):
         pairs = _pairs(x)  # (B, P, C)
         chunks = _Chunks(pairs, weight)
         count = weight.sum().clamp_min(1.0)
-        mean = (weight @ pairs.view(-1, pairs.shape[-1])) / count
+        flat = pairs.view(-1, pairs.shape[-1])
+        mean = (weight @ flat if chunks.masked else flat.sum(0)) / count
         squares = torch.zeros_like(mean)
         for some, hidden in chunks:
             spare = torch.sub(pairs[some], mean, out=chunks.room(some)).square_()
@@ -67,8 +68,10 @@ class _NormElu(torch.autograd.Function):
         inner = torch.empty_like(pairs)  # gradient before the ELU, then of x
         grad_offset, along = torch.empty_like(scale), torch.empty_like(scale)  # (B, C)
         for some, hidden in chunks:
-            slope = torch.add(out[some], 1.0, out=inner[some]).clamp_max_(1.0)  # of the ELU, from what it returned
-            _cleared(slope.mul_(grad_pairs[some]), hidden)
+            # The slope of the ELU comes from what it returned.
+            before = torch.ops.aten.elu_backward.grad_input
+            slope = before(grad_pairs[some], 1.0, 1.0, 1.0, True, out[some], grad_input=inner[some])
+            _cleared(slope, hidden)
             grad_offset[some] = slope.sum(1)
             along[some] = torch.mul(pairs[some], slope, out=chunks.room(some)).sum(1)
         along -= mean * grad_offset
@@ -101,6 +104,7 @@ class _Chunks:
         self.slices = [slice(k, min(k + size, len(pairs))) for k in range(0, len(pairs), size)]
         masked = (weight == 0).split(size * pairs.shape[1])
         self.hidden = [part.nonzero()[:, 0] for part in masked]
+        self.masked = any(len(hidden) for hidden in self.hidden)
         self.spare = pairs.new_empty((size, *pairs.shape[1:]))
 
     def __iter__(self) -> Iterator[tuple[slice, torch.Tensor]]:

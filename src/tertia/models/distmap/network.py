@@ -22,6 +22,7 @@ from tertia.models.distmap.encoder import Encoder
 from tertia.models.distmap.fold import Folded, fold_paper, fold_tertia
 from tertia.models.distmap.inputs import Inputs
 from tertia.nn.conv2d import ConditionalBatchNorm, outer_sum_conv
+from tertia.nn.dilated_conv import dilated_conv
 from tertia.nn.encoded import Encoded
 from tertia.structure.chain import Chain
 
@@ -67,10 +68,10 @@ class PaperBlock(nn.Module):
 
     def forward(self, x: torch.Tensor, level: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         """Return (B, C, R, S) for the same; mask (B, 1, R, S), or None when every pair is real."""
-        inner = x
-        for norm, conv in zip(self.norms, self.convs, strict=True):
-            inner = conv(norm.elu(inner, level, mask))
-        return x + inner
+        reduce, conv, expand = self.convs
+        inner = reduce(self.norms[0].elu(x, level, mask))
+        inner = dilated_conv(conv, self.norms[1].elu(inner, level, mask))
+        return x + expand(self.norms[2].elu(inner, level, mask))
 
 
 class PaperNetwork(nn.Module):
@@ -142,7 +143,7 @@ class TertiaBlock(nn.Module):
         gain, offset = affine.to(inner.dtype)[:, None, None, :].chunk(2, dim=-1)
         inner = F.silu(torch.addcmul(offset, inner, gain + 1.0))
         inner = inner if mask is None else inner * mask
-        inner = F.silu(self.conv(inner.permute(0, 3, 1, 2))).permute(0, 2, 3, 1)
+        inner = F.silu(dilated_conv(self.conv, inner.permute(0, 3, 1, 2))).permute(0, 2, 3, 1)
         return x + self.scale * self.expand(inner)
 
 
