@@ -241,7 +241,7 @@ itself). Random weights, activations of unit size; both ways in one run, chain b
 
 NOTES = """Exactness: "difference" is the largest relative difference between the two ways over all chains.
 Machine: two cores of Zen 3 (AVX2), shared with other work; times are {clock} time of one thread, so trust ratios rather
-than seconds. bf16 is emulated on this processor and is no gain here.
+than seconds. bf16 and fp16 are emulated on this processor and no gain here.
 
 Made by `python benchmarks/embedding.py corpus memory curve largest --clock {clock} --write`.
 """

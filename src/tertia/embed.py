@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tertia.structure.chain import Chain
     from tertia.training.checkpoint import Checkpoint
 
+PRECISIONS = ("fp32", "bf16", "fp16")
 WINDOW_RESIDUES = 2_000_000
 """So many residues are read, sorted by length and embedded at a time: 1-2 GB of chains with all their atoms."""
 
@@ -75,7 +76,7 @@ def embed(
     model: name of a shipped model, checkpoint folder, or what `tertia.load` returned; default "distmap".
     levels: of "protein", "residue", "pair".
     sigmas: noise levels in Angstrom, for families that have them; several are concatenated. Default: the model's own.
-    precision: "fp32" or "bf16".
+    precision: "fp32", or "bf16" or "fp16" for the convolutions (see docs/results/embedding_speed.md).
     device: "cpu", "cuda", ...; by default what is there.
     memory: bytes; chains that need more beside program and weights are refused instead of risked.
     jobs: processes that read files.
@@ -155,8 +156,8 @@ def _encoder_of(
     from tertia import __version__
     from tertia.training import checkpoint
 
-    if precision not in ("fp32", "bf16"):
-        raise InputError("precision", found=repr(precision), allowed="fp32, bf16")
+    if precision not in PRECISIONS:
+        raise InputError("precision", found=repr(precision), allowed=", ".join(PRECISIONS))
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         torch.empty(0, device=device)
@@ -168,7 +169,9 @@ def _encoder_of(
                   "tertia": __version__}  # fmt: skip
     if not hasattr(network, "encoder"):
         if sigmas is not None or precision != "fp32":
-            raise CheckpointError(str(model), found=f"the family {family.name} has no noise levels and no bf16 path")
+            raise CheckpointError(
+                str(model), found=f"the family {family.name} has no noise levels and computes in fp32 only"
+            )
         return family, _Dense(network.to(device), device), provenance, []
     chosen, notes = _chosen_levels(family, sigmas)
     provenance["sigmas"] = [round(float(family.sigmas[level]), 6) for level in chosen]

@@ -137,14 +137,15 @@ def test_the_pair_level_is_that_of_the_dense_map(network, family, in_memory, mon
     assert not list(tmp_path.iterdir())
 
 
-def test_bf16_is_near(network, family) -> None:
+@pytest.mark.parametrize(("precision", "cosine"), [("bf16", 0.999), ("fp16", 0.99999)])
+def test_narrow_convolutions_are_near(network, family, precision: str, cosine: float) -> None:
     chain = make_chain(60, seed=11)
     found, exact = (
-        network.encoder([family.embed_level], precision=precision).encode(batch(family, chain)).residue[0]
-        for precision in ("bf16", "fp32")
+        network.encoder([family.embed_level], precision=name).encode(batch(family, chain)).residue[0]
+        for name in (precision, "fp32")
     )
     assert not torch.equal(found, exact)
-    assert float(torch.nn.functional.cosine_similarity(found, exact, dim=-1).min()) > 0.999
+    assert float(torch.nn.functional.cosine_similarity(found, exact, dim=-1).min()) > cosine
 
 
 def test_the_same_bytes_twice(network, family) -> None:

@@ -20,6 +20,9 @@ from tertia.structure.chain import Chain
 KINDS = ("pair", "residue", "protein")
 N_CALIBRATION = 32
 LONGEST_CALIBRATION = 200
+CONSTANT = 0.01
+"""A channel whose standard deviation is less than this share of its mean is taken for constant (a dead unit of SiLU
+rests at -0.278 with a deviation of 1e-6)."""
 
 
 class Standard(nn.Module):
@@ -34,10 +37,14 @@ class Standard(nn.Module):
         self.register_buffer("std", torch.ones(n_levels, len(KINDS), width))
 
     def forward(self, kind: str, x: torch.Tensor, level: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
-        """Return x (B, ..., C) z-scored by the statistics of one kind, 0 where not seen (B, ...)."""
+        """Return x (B, ..., C) z-scored by the statistics of one kind, 0 where not seen (B, ...).
+
+        Channels that do not vary are centred only, so that their rounding errors do not become the largest signal.
+        """
+        mean, std = (table[level, KINDS.index(kind)] for table in (self.mean, self.std))  # (B, C)
+        std = torch.where(std > CONSTANT * mean.abs(), std, 1.0)
         shape = (len(level), *(1,) * (x.ndim - 2), x.shape[-1])
-        mean, std = (table[level, KINDS.index(kind)].view(shape) for table in (self.mean, self.std))
-        return (x - mean) / std * seen[..., None]
+        return (x - mean.view(shape)) / std.view(shape) * seen[..., None]
 
 
 def pool(inputs: Inputs, maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

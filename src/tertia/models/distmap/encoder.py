@@ -18,7 +18,7 @@ from tertia.nn.encoded import Encoded
 IN_MEMORY = 1 << 28
 """Raw maps of at most so many bytes (256 MB: 1,000 residues) are symmetrised in memory, larger ones in a file."""
 
-PRECISIONS = ("fp32", "bf16")
+NARROW = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Encoder:
@@ -27,15 +27,16 @@ class Encoder:
     Parameters
     ----------
     levels: indices of the noise levels; their embeddings stand side by side in the channels.
-    precision: "fp32", or "bf16" for the matrix products and convolutions beside a float32 stream.
+    precision: "fp32", or "bf16" or "fp16" for the 3x3 convolutions and their maps beside a float32 stream; of the two
+        fp16 is the nearer one, since everything in these maps is of unit size.
     """
 
     def __init__(
         self, network: nn.Module, levels: Sequence[int], *, precision: str = "fp32", device: str = "cpu"
     ) -> None:
         self.folded = tuple(network.fold(level).to(device) for level in levels)
-        if precision == "bf16":
-            self.folded = tuple(folded.narrow(torch.bfloat16) for folded in self.folded)
+        if precision != "fp32":
+            self.folded = tuple(folded.narrow(NARROW[precision]) for folded in self.folded)
         self.standard = network.standard
         self.device = torch.device(device)
 
