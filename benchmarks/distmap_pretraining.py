@@ -49,7 +49,10 @@ def verdicts(report: DenoisingReport) -> list[str]:
     lines = []
     for goal, rows in goals.items():
         missed = [f"{sigma:.3g}: {found:.3f} > {limit:.3f}" for sigma, found, limit in rows if found > limit]
-        lines.append(f"- {goal}: " + (f"missed at {len(missed)} of {len(rows)} levels ({'; '.join(missed)})" if missed else "met"))
+        lines.append(
+            f"- {goal}: "
+            + (f"missed at {len(missed)} of {len(rows)} levels ({'; '.join(missed)})" if missed else "met")
+        )
     dimension = report.effective_dimension_raw or 0.0
     lines.append(f"- effective dimension of the residue embeddings above 10: {report.effective_dimension:.1f} standardised "
                  f"per channel (as delivered), {dimension:.1f} raw")  # fmt: skip
@@ -64,7 +67,9 @@ def table(ours: DenoisingReport, same: DenoisingReport | None, paper: DenoisingR
         "|" + "---|" * 11,
     ]
     for k, row in enumerate(ours.levels):
-        cells = [f"{row[name]:.3f} ± {1.96 * row[f'{name}_error']:.3f}" for name in ("diagonal", "offdiagonal", "whole")]
+        cells = [
+            f"{row[name]:.3f} ± {1.96 * row[f'{name}_error']:.3f}" for name in ("diagonal", "offdiagonal", "whole")
+        ]
         cells += [f"{other.levels[k]['diagonal']:.3f}" if other else "-" for other in (same, paper)]
         cells += [f"{row[name]:.3f}" for name in ("constant", "position_only", "bond_springs")]
         cells += [f"{released(row['sigma'], column):.2f}" for column in (RELEASED_DIAGONAL, RELEASED_OFF_DIAGONAL)]
@@ -88,7 +93,9 @@ def draw(ours: DenoisingReport, same: DenoisingReport | None, paper: DenoisingRe
                                   (ours, "#1f4e79", "tertia, shipped")):  # fmt: skip
         if report:
             axes.plot(sigma, [row["diagonal"] for row in report.levels], color=colour, lw=2, label=label)
-    axes.set(xscale="log", xlabel="noise level sigma (Å)", ylabel="normalised loss (1 = predicting nothing)", ylim=(0, 1.1))
+    axes.set(
+        xscale="log", xlabel="noise level sigma (Å)", ylabel="normalised loss (1 = predicting nothing)", ylim=(0, 1.1)
+    )
     axes.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(0.72, 0.02))
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(RESULTS / "distmap_pretraining.svg")

@@ -63,7 +63,9 @@ class Probe:
         self.sets = (fit, score)
         self.seen = [np.concatenate([chain.seen for chain in chains]) for chains in self.sets]
         values = [[targets(chain) for chain in chains] for chains in self.sets]
-        self.area = [np.concatenate([area for area, _ in one])[seen] for one, seen in zip(values, self.seen, strict=True)]
+        self.area = [
+            np.concatenate([area for area, _ in one])[seen] for one, seen in zip(values, self.seen, strict=True)
+        ]
         self.state = [np.concatenate([s for _, s in one])[seen] for one, seen in zip(values, self.seen, strict=True)]
         letters = [np.concatenate([letter_indices(c.sequence) for c in chains]) for chains in self.sets]
         self.letter = [np.eye(N_INDICES)[one[seen]] for one, seen in zip(letters, self.seen, strict=True)]
@@ -105,7 +107,9 @@ def main() -> None:
     parser.add_argument("--write", action="store_true")
     chosen = parser.parse_args()
     store, trained = Store.open(chosen.store), checkpoint.load(chosen.model)
-    probe = Probe(*([store[int(k)] for k in store.split(part) if store.lengths[k] <= LONGEST] for part in ("valid", "test")))
+    probe = Probe(
+        *([store[int(k)] for k in store.split(part) if store.lengths[k] <= LONGEST] for part in ("valid", "test"))
+    )
     torch.manual_seed(0)
     fresh = checkpoint.Checkpoint(trained.family, trained.family.network().eval(), {}, trained.folder)
 

@@ -183,7 +183,11 @@ def main(arguments: list[str] | None = None) -> list[Variant]:
     measure(found, repeats=options.repeats, clock=clock)
     best = roof(clock)
     lines = table(found, options.crops, best)
-    print("\n".join([*lines, f"roof: {best:.1f} GFLOP/s (3x3 convolution of 32 channels, float32, {options.threads} threads)"]))
+    print(
+        "\n".join(
+            [*lines, f"roof: {best:.1f} GFLOP/s (3x3 convolution of 32 channels, float32, {options.threads} threads)"]
+        )
+    )
     if options.write:
         text = [
             "# Speed of a training step", "",

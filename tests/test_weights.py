@@ -15,7 +15,14 @@ FOLDER = Path(tertia.__file__).parent / "weights" / "distmap"
 
 def test_the_folder_holds_card_ledger_and_training_chains_and_no_sequences():
     names = {path.name for path in FOLDER.iterdir()}
-    assert {"README.md", "model.json", "network.safetensors", "recipe.toml", "training_chains.txt", "leak_ledger.json"} <= names
+    assert {
+        "README.md",
+        "model.json",
+        "network.safetensors",
+        "recipe.toml",
+        "training_chains.txt",
+        "leak_ledger.json",
+    } <= names
     assert not [name for name in names if "fasta" in name]
     assert max(path.stat().st_size for path in FOLDER.iterdir()) < 16_000_000
 

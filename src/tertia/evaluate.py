@@ -135,4 +135,6 @@ def _dimensions(network, examples: Sequence[Any]) -> tuple[float | None, float |
         return None, None
     level = int(examples[0].level)
     std = network.standard.std[level, 1]  # kind 1 = residue
-    return effective_dimension((values - values.mean(0)) / values.std(0).clamp_min(1e-9)), effective_dimension(values * std)
+    return effective_dimension((values - values.mean(0)) / values.std(0).clamp_min(1e-9)), effective_dimension(
+        values * std
+    )

@@ -1,7 +1,7 @@
 """A dilated 3x3 convolution whose kernel learns faster on a CPU.
 
 The gradient of a dilated kernel runs without vectors in the library that torch uses there: it takes three times as long
-as the convolution itself. Here it is nine matrix products, over maps that are laid beside each other shifted by a column.
+as the convolution itself. Here it is a few matrix products, over maps laid beside each other shifted by a column.
 """
 
 from __future__ import annotations

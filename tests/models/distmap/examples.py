@@ -15,7 +15,9 @@ from tests.structures import make_chain
 
 SMALL = {
     "tertia": Distmap(width=16, bottleneck=8, n_blocks=3, dilations=(1, 2), crop=16, late_crop=24),
-    "paper": Distmap(mode="paper", width=16, bottleneck=8, n_blocks=3, dilations=(1, 3), crop=16, redundancy_weight=0.0),
+    "paper": Distmap(
+        mode="paper", width=16, bottleneck=8, n_blocks=3, dilations=(1, 3), crop=16, redundancy_weight=0.0
+    ),
 }
 
 

@@ -17,7 +17,9 @@ class Target:
     noise: torch.Tensor  # (B, 2, L, 3) float32, standard normal, 0 where not seen
 
 
-def draw_starts(length: int, width: int, generator: np.random.Generator, *, diagonal: float, near: float) -> tuple[int, int]:
+def draw_starts(
+    length: int, width: int, generator: np.random.Generator, *, diagonal: float, near: float
+) -> tuple[int, int]:
     """Draw the first row and the first column of a crop.
 
     With probability `diagonal` the two are equal, with `near` at most 16 apart, else independent (released code).

@@ -75,7 +75,7 @@ class PaperBlock(nn.Module):
 
 
 class PaperNetwork(nn.Module):
-    """Guo et al.: 32 bottleneck blocks, dilations 1, 3, 5, 9, conditional batch norm; 429,505 parameters at 32 levels."""
+    """Guo et al.: 32 bottleneck blocks, dilations 1, 3, 5, 9, conditional batch norm; 429,505 parameters, 32 levels."""
 
     def __init__(self, width: int, bottleneck: int, dilations: tuple[int, ...], sigmas: torch.Tensor) -> None:
         super().__init__()
@@ -138,7 +138,10 @@ class TertiaBlock(nn.Module):
         self.scale = scale
 
     def forward(self, x: torch.Tensor, affine: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        """Return (B, R, S, C) for the same; affine (B, 2 bottleneck) gain and offset of the level; mask (B, R, S, 1) or None."""
+        """Return (B, R, S, C) for the same.
+
+        affine: (B, 2 bottleneck) gain and offset of the level; mask: (B, R, S, 1), or None when every pair is real.
+        """
         inner = self.reduce(F.layer_norm(x, x.shape[-1:]))
         gain, offset = affine.to(inner.dtype)[:, None, None, :].chunk(2, dim=-1)
         inner = F.silu(torch.addcmul(offset, inner, gain + 1.0))

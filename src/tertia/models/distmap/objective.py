@@ -27,7 +27,8 @@ def chain_rule(h: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> tu
 
     Returns
     -------
-    A (..., R, 3) = sum_j 2 h_ij (x_i - y_j) and B (..., S, 3) = sum_i 2 h_ij (y_j - x_i). On a whole map A + B is eq. 4.
+    A (..., R, 3) = sum_j 2 h_ij (x_i - y_j) and B (..., S, 3) = sum_i 2 h_ij (y_j - x_i); on a whole map
+    A + B is eq. 4.
     """
     on_rows = 2.0 * (h.sum(-1, keepdim=True) * rows - h @ columns)
     on_columns = 2.0 * (h.sum(-2)[..., None] * columns - h.transpose(-1, -2) @ rows)
@@ -81,10 +82,12 @@ def pair_weight(u: torch.Tensor, inputs: Inputs) -> torch.Tensor:
 
 
 def symmetrise(u: torch.Tensor, inputs: Inputs) -> torch.Tensor:
-    """Return u with u_ij = u_ji for the examples whose rows are their columns; other rectangles are left as they are."""
+    """Return u with u_ij = u_ji for the examples whose rows are their columns; others are left as they are."""
     if u.shape[1] != u.shape[2]:
         return u
-    square = (inputs.position[:, 0] == inputs.position[:, 1]).all(-1) & (inputs.chain[:, 0] == inputs.chain[:, 1]).all(-1)
+    square = (inputs.position[:, 0] == inputs.position[:, 1]).all(-1) & (inputs.chain[:, 0] == inputs.chain[:, 1]).all(
+        -1
+    )
     return torch.where(square[:, None, None, None], (u + u.transpose(1, 2)) / 2, u)
 
 
