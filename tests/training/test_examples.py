@@ -79,6 +79,7 @@ def test_processes_share_one_batch(store) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more workers than this machine has cores
 def test_workers_make_the_same_batches(store) -> None:
     cpu = torch.device("cpu")
     alone, helped = (list(make(store, steps=4, workers=n).from_step(1, cpu)) for n in (0, 2))

@@ -114,6 +114,16 @@ def test_stopped_between_two_log_lines_and_continued(store, tmp_path: Path) -> N
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
+def test_a_run_with_muon_is_continued_bit_for_bit(store, tmp_path: Path) -> None:
+    muon = {"optimiser": "muon", "weight_decay": 0.1}
+    assert train(store, tmp_path / "one", **muon).finished
+    while not train(store, tmp_path / "two", max_minutes=1e-6, **muon).finished:
+        pass
+    one, two = (load_file(tmp_path / name / STATE) for name in ("one", "two"))
+    assert any(name.endswith(".momentum") for name in one)
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
 def test_a_finished_run_is_left_alone(store, whole: Path) -> None:
     before = {name: (whole / name).read_bytes() for name in BYTES}
     assert train(store, whole).finished

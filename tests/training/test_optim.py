@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from tertia.training.optim import copy_of, learning_rate, make_optimiser, update_average
+from tertia.training.optim import copy_of, learning_rate, make_optimisers, set_learning_rate, update_average
 from tests.training.stores import small_family, small_settings
 
 
@@ -31,7 +31,7 @@ def test_without_weight_decay_it_is_adam() -> None:
     torch.manual_seed(0)
     network = torch.nn.Linear(3, 2)
     before = {name: p.detach().clone() for name, p in network.named_parameters()}
-    optimiser = make_optimiser(network, small_settings(learning_rate=0.01, betas=(0.9, 0.99)))
+    (optimiser,) = make_optimisers(network, small_settings(learning_rate=0.01, betas=(0.9, 0.99)))
     gradients = [torch.randn(2, 3), torch.randn(2, 3)]
     for gradient in gradients:
         network.weight.grad, network.bias.grad = gradient.clone(), torch.zeros(2)
@@ -46,11 +46,28 @@ def test_without_weight_decay_it_is_adam() -> None:
 
 def test_only_matrices_decay() -> None:
     network = small_family().network()
-    optimiser = make_optimiser(network, small_settings(weight_decay=0.5))
+    (optimiser,) = make_optimisers(network, small_settings(weight_decay=0.5))
     decay = {id(p): group["weight_decay"] for group in optimiser.param_groups for p in group["params"]}
     assert {decay[id(p)] for p in network.parameters() if p.ndim >= 2} == {0.5}
     assert {decay[id(p)] for p in network.parameters() if p.ndim < 2} == {0.0}
     assert len(decay) == len(list(network.parameters()))
+
+
+def test_muon_takes_what_is_inside_and_adamw_the_rest() -> None:
+    network = small_family().network()
+    adamw, muon = make_optimisers(network, small_settings(optimiser="muon", learning_rate=0.01))
+    taken = [{id(p) for group in optimiser.param_groups for p in group["params"]} for optimiser in (adamw, muon)]
+    inside = {id(p) for p in network.blocks.parameters() if p.ndim >= 2}
+    assert taken[1] == inside
+    assert taken[0] == {id(p) for p in network.parameters()} - inside
+
+
+def test_both_learning_rates_go_down_together() -> None:
+    settings = small_settings(optimiser="muon", learning_rate=0.01, matrix_learning_rate=0.04)
+    optimisers = make_optimisers(small_family().network(), settings)
+    set_learning_rate(optimisers, 0.0025, settings)
+    rates = [{group["lr"] for group in optimiser.param_groups} for optimiser in optimisers]
+    assert rates == [{0.0025}, {0.01}]
 
 
 def test_the_average_follows_the_weights() -> None:

@@ -70,11 +70,11 @@ def train(run: Run, processes: Crew, stop: threading.Event) -> None:
     for noisy, target in run.examples.from_step(state.step, processes.device):
         torch.manual_seed(seed_of(settings.seed, state.step, processes.rank))  # for networks that draw, as dropout does
         rate = learning_rate(state.step, steps, settings)
-        set_learning_rate(state.optimiser, rate)
+        set_learning_rate(state.optimisers, rate, settings)
 
         with autocast(settings, processes.device):
             loss = run.family.loss(network, noisy, target)
-        state.optimiser.zero_grad(set_to_none=True)
+        state.network.zero_grad(set_to_none=True)
         loss.value.backward()
         norm = torch.nn.utils.clip_grad_norm_(parameters, settings.clip_norm or float("inf"))
         state.tally.add(loss, norm)
@@ -82,7 +82,8 @@ def train(run: Run, processes: Crew, stop: threading.Event) -> None:
         due = run.due(stop)
         if due or processes.device.type == "cpu":  # on a device, asking would wait for it
             check_finite(state.tally, processes, where=str(run.folder), step=state.step, rate=rate)
-        state.optimiser.step()
+        for optimiser in state.optimisers:
+            optimiser.step()
         if state.average is not None:
             update_average(state.average, state.network, step=state.step, decay=settings.ema_decay)
 

@@ -18,8 +18,9 @@ class TrainingRecipe:
     batch: int = 32  # examples a step, over all processes together
     draws: int = 1  # consecutive examples from the same chain
     epoch_of: Literal["chains", "clusters"] = "chains"  # what an epoch visits once
-    # optimiser (AdamW; without weight decay it is Adam)
+    optimiser: Literal["adamw", "muon"] = "adamw"  # muon: for matrices and kernels of the blocks, AdamW for the rest
     learning_rate: float = 1e-3
+    matrix_learning_rate: float = 0.02  # of Muon; it goes up and down with the other
     schedule: Literal["constant", "cosine"] = "cosine"
     warmup_steps: int = 0
     final_learning_rate: float = 0.0  # where the cosine ends
@@ -52,8 +53,9 @@ class TrainingRecipe:
                     "threads", "workers", "cache_megabytes", "n_valid", "max_minutes"):  # fmt: skip
             if not 0 <= getattr(self, key) < math.inf:
                 yield key, f"is {getattr(self, key)}", "0 or more"
-        if not 0 < self.learning_rate < math.inf:
-            yield "learning_rate", f"is {self.learning_rate}", "a number above 0"
+        for key in ("learning_rate", "matrix_learning_rate"):
+            if not 0 < getattr(self, key) < math.inf:
+                yield key, f"is {getattr(self, key)}", "a number above 0"
         if not 0 <= self.ema_decay < 1:
             yield "ema_decay", f"is {self.ema_decay}", "0 (no average) up to, not including, 1"
         if not all(0 <= beta < 1 for beta in self.betas):

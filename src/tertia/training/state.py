@@ -14,7 +14,7 @@ from safetensors.torch import save as tensor_bytes
 from tertia.errors import CheckpointError
 from tertia.models.family import Family
 from tertia.training import checkpoint
-from tertia.training.optim import copy_of, make_optimiser
+from tertia.training.optim import copy_of, make_optimisers
 from tertia.training.settings import TrainingRecipe
 from tertia.training.tally import Tally
 
@@ -28,7 +28,7 @@ class TrainingState:
         torch.manual_seed(settings.seed)
         self.network = family.network().to(device)
         self.average = copy_of(self.network) if settings.ema_decay else None
-        self.optimiser = make_optimiser(self.network, settings)
+        self.optimisers = make_optimisers(self.network, settings)
         self.tally = Tally(names, device)
         self.step = 0
         self.best: float | None = None
@@ -74,22 +74,21 @@ class TrainingState:
         self.step, self.best = meta["step"], meta["best"]
 
     def _make_moments(self) -> None:
-        """Let the optimiser make its moments, by a step of length zero."""
-        rates = [group["lr"] for group in self.optimiser.param_groups]
-        for group in self.optimiser.param_groups:
-            group["lr"] = 0.0
-        self.optimiser.step()
-        for group, rate in zip(self.optimiser.param_groups, rates, strict=True):
-            group["lr"] = rate
-        self.optimiser.zero_grad()
+        """Let the optimisers make their moments, by a step of length zero."""
+        for optimiser in self.optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = 0.0  # the loop sets it before every step
+            optimiser.step()
+        self.network.zero_grad()
 
     def _tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
         yield from ((f"network.{name}", tensor) for name, tensor in self.network.state_dict().items())
         if self.average is not None:
             yield from ((f"average.{name}", tensor) for name, tensor in self.average.state_dict().items())
         for name, parameter in self.network.named_parameters():
-            for key, tensor in self.optimiser.state.get(parameter, {}).items():
-                yield f"optimiser.{name}.{key}", tensor
+            for optimiser in self.optimisers:
+                for key, tensor in optimiser.state.get(parameter, {}).items():
+                    yield f"optimiser.{name}.{key}", tensor
         yield from ((f"tally.{name}", tensor) for name, tensor in self.tally.tensors().items())
 
 

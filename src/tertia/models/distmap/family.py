@@ -19,6 +19,9 @@ from tertia.structure.chain import Chain
 
 FORCES = {"tertia": objective.force, "paper": objective.paper_force, "released": objective.released_force}
 
+FOCUS_SPREAD = 0.8
+"""Standard deviation of the logarithm of the noise about `focus_sigma` (a log-normal, as in Karras et al., 2022)."""
+
 
 @dataclass(frozen=True)
 class Distmap:
@@ -43,7 +46,9 @@ class Distmap:
     late_crop: int = 64  # width of the crops in the last `late_share` of the training
     late_share: float = 0.1
     diagonal_share: float = 0.5  # crops whose rows are their columns
-    redundancy_weight: float = 0.2  # of the correlation between embedding channels in the loss
+    redundancy_weight: float = 0.5  # of 1 / effective dimension of the residue embedding in the loss
+    focus_sigma: float = 2.0  # Angstrom, about where most is to be learnt: the fold shows, the details do not
+    focus_share: float = 0.0  # examples with noise of about `focus_sigma`; the others are uniform over the levels
     near_share: float = 0.25  # crops whose rows and columns start at most 16 apart; the rest is uniform
 
     def problems(self) -> Iterator[tuple[str, str, str]]:
@@ -58,9 +63,11 @@ class Distmap:
         if not 0 < self.smallest_sigma <= self.largest_sigma < math.inf:
             found = f"is {self.smallest_sigma} and largest_sigma is {self.largest_sigma}"
             yield "smallest_sigma", found, "numbers above 0, the smallest first"
+        if not 0 < self.focus_sigma < math.inf:
+            yield "focus_sigma", f"is {self.focus_sigma}", "a number above 0"
         if not 0 <= self.embed_level < self.n_levels:
             yield "embed_level", f"is {self.embed_level}", f"0 to {self.n_levels - 1}, as n_levels says"
-        for key in ("late_share", "diagonal_share", "near_share"):
+        for key in ("late_share", "diagonal_share", "near_share", "focus_share"):
             if not 0 <= getattr(self, key) <= 1:
                 yield key, f"is {getattr(self, key)}", "0 to 1"
         if self.diagonal_share + self.near_share > 1:
@@ -93,7 +100,7 @@ class Distmap:
     ) -> tuple[Inputs, Target]:
         """Draw a noise level and a crop with at least one residue in sight, and perturb its coordinates."""
         width = self.late_crop if progress >= 1.0 - self.late_share else self.crop
-        level = int(generator.integers(self.n_levels))
+        level = self._draw_level(generator)
         length = inputs.letter.shape[-1]
         for _ in range(16):  # a crop may fall into a gap; chains without any coordinates never get here
             starts = draw_starts(length, width, generator, diagonal=self.diagonal_share, near=self.near_share)
@@ -102,6 +109,12 @@ class Distmap:
                 break
         cut = replace(cut, level=torch.tensor(level))
         return add_noise(cut, float(self.sigmas[level]), generator)
+
+    def _draw_level(self, generator: np.random.Generator) -> int:
+        if not self.focus_share or generator.random() >= self.focus_share:
+            return int(generator.integers(self.n_levels))
+        sigma = self.focus_sigma * math.exp(FOCUS_SPREAD * generator.standard_normal())
+        return int((self.sigmas.log() - math.log(sigma)).abs().argmin())
 
     def force(self, network: torch.nn.Module, noisy: Inputs) -> torch.Tensor:
         """Return sigma G, (B, 2, L, 3): the predicted score in units of 1/sigma, on row and column residues."""

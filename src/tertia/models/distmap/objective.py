@@ -116,11 +116,12 @@ def equation_5(error: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
 
 
 def redundancy(maps: torch.Tensor, inputs: Inputs) -> torch.Tensor:
-    """Return the mean squared correlation between two channels of the residue embedding, a scalar in 0-1.
+    """Return 1 / effective dimension of the residue embedding, a scalar from 1 / C to 1.
 
     Score matching alone leaves most channels telling the same (the released model of Guo et al. has an effective
-    dimension below 2). Rows are pooled over columns as in embedding; what a cubic in the logarithm of the noise level
-    explains is taken out first, because embeddings are compared at one level. After VICReg (Bardes et al., 2022).
+    dimension below 2). The effective dimension is the participation ratio of the covariance C, (tr C)^2 / ||C||^2: it
+    is largest when all channels vary alike and independently. Rows are pooled over columns as in embedding; what a
+    cubic in the logarithm of the noise level explains is taken out first, because embeddings are compared at one level.
 
     Parameters
     ----------
@@ -136,7 +137,5 @@ def redundancy(maps: torch.Tensor, inputs: Inputs) -> torch.Tensor:
     centre = (rows * row_seen[..., None]).sum(1) / row_seen.sum(1).clamp_min(1)[:, None]  # (B, C)
     explained = powers @ (torch.linalg.pinv(powers) @ centre)
     varied = (rows - explained[:, None])[row_seen]  # (rows, C)
-    varied = varied / (varied.square().mean(0) + 1e-4).sqrt()
-    correlation = varied.T @ varied / len(varied)
-    n_channels = correlation.shape[0]
-    return (correlation.square().sum() - correlation.diagonal().square().sum()) / (n_channels * (n_channels - 1))
+    covariance = varied.T @ varied / len(varied)
+    return covariance.square().sum() / (covariance.trace().square() + 1e-12)
