@@ -4,7 +4,7 @@
 
 corpus   chains with the corpus' own lengths: every chain is embedded both ways, one after the other
 memory   peak of both at L = 1,000, each in a fresh process, above what the process held before
-curve    time and peak memory by length: streaming to 2,000, the full map to 700
+curve    time and peak memory by length: streaming to 5,000, the full map to 700
 largest  L = 5,000 with the pair level written to disk
 
 Lengths come from a store, or from the index of the structures under TERTIA_DATA. Chains longer than --longest are left
@@ -153,7 +153,7 @@ def measure(part: str, contest: Contest, options) -> dict:
         return {way: alone(contest.name, way, 1000, options) for way in ("naive", "streaming")}
     if part == "largest":
         return alone(contest.name, "pairs", options.largest, options)
-    lengths = {"streaming": (100, 200, 350, 500, 700, 1000, 1400, 2000), "naive": (100, 200, 350, 500, 700)}
+    lengths = {"streaming": (100, 200, 350, 500, 700, 1000, 1400, 2000, 3000, 5000), "naive": (100, 200, 350, 500, 700)}
     return {way: [alone(contest.name, way, length, options) for length in some] for way, some in lengths.items()}
 
 
