@@ -152,7 +152,10 @@ def _taken(writer: StoreWriter, chain: Chain, filters: Filters) -> tuple[str, st
         return "key", "another file had a chain of the same entry and name"
     refusal = filters.refusal(chain)
     if refusal is None:
-        writer.append(chain)
+        try:
+            writer.append(chain)
+        except InputError as error:
+            return "atoms", error.found
     return refusal
 
 

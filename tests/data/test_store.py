@@ -172,6 +172,17 @@ def test_a_flipped_bit_ends_the_journal_before_it(tmp_path):
         assert len(journal) == 1 and journal.read(0) == b"first"
 
 
+def test_a_residue_of_too_many_atoms_is_refused(tmp_path):
+    chain = make_chain(3, seed=0)
+    n = 65_536
+    atoms = chain.atoms
+    first = {column.name: np.repeat(getattr(atoms, column.name)[:1], n, axis=0) for column in fields(atoms)}
+    with StoreWriter(tmp_path / "store") as writer:
+        with pytest.raises(InputError, match="residue 1 has 65,536 atoms"):
+            writer.append(replace(chain, atoms=type(atoms)(**first)))
+        assert writer.append(chain) == 0
+
+
 def test_two_writers_at_once_are_refused(tmp_path):
     with StoreWriter(tmp_path), pytest.raises(InputError, match="another run"):
         StoreWriter(tmp_path)

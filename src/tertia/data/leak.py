@@ -90,7 +90,7 @@ def ledger(excluded: Sequence[Record], leaks: Sequence[Leak], *, identity: float
         "rule": RULE.format(identity=identity, e_value=E_VALUE),
         "identity": identity,
         "e_value": E_VALUE,
-        "tool": tool_name(chosen_tool(tool)) if excluded else "",
+        "tool": tool_name(chosen_tool(tool), tool) if excluded else "",
         "excluded": [{"name": r.name, "source": r.source, "length": len(r.sequence)} for r in excluded],
         "excluded_sha256": fingerprint(excluded),
         "refused": [vars(leak) for leak in leaks],

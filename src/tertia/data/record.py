@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tertia.errors import InputError
 from tertia.residues import letter_indices
 from tertia.structure.chain import Atoms, Chain
 
@@ -14,13 +15,17 @@ RESIDUE_COLUMNS = {"alpha": np.float32, "letter": np.uint8, "sequence": np.uint8
 ATOM_COLUMNS = {"coord": np.float32, "atom_code": np.uint16, "occupancy": np.float32, "b_factor": np.float32}
 WIDTH = {"alpha": 3, "coord": 3}
 """Values a row; every other column has one."""
+MOST_ATOMS = np.iinfo(np.uint16).max
 
 Vocabulary = list[tuple[str, str]]
 """(atom name, element) pairs; `atom_code` points into it."""
 
 
 def chain_columns(chain: Chain) -> tuple[dict[str, np.ndarray], Vocabulary]:
-    """Return the columns of one chain and the (name, element) pairs its atom codes point to, sorted."""
+    """Return the columns of one chain and the (name, element) pairs its atom codes point to, sorted.
+
+    Raises InputError for a residue of more atoms than a store can count.
+    """
     columns = {
         "alpha": np.asarray(chain.alpha, np.float32),
         "letter": letter_indices(chain.sequence),
@@ -32,11 +37,15 @@ def chain_columns(chain: Chain) -> tuple[dict[str, np.ndarray], Vocabulary]:
         columns["atoms_of_residue"] = np.zeros(len(chain), np.uint16)
         columns |= {name: np.zeros((0, 3) if name in WIDTH else 0, dtype) for name, dtype in ATOM_COLUMNS.items()}
         return columns, []
+    n_atoms = np.bincount(atoms.residue_of_atom, minlength=len(chain))
+    if n_atoms.max() > MOST_ATOMS:
+        found = f"residue {int(n_atoms.argmax()) + 1} has {n_atoms.max():,} atoms"
+        raise InputError(chain.frame, chain.key, found=found, allowed=f"at most {MOST_ATOMS:,}")
     pairs = list(zip(np.asarray(atoms.name, str).tolist(), np.asarray(atoms.element, str).tolist(), strict=True))
     vocabulary = sorted(set(pairs))  # a dictionary of a few dozen pairs beats sorting thousands of strings
     code_of_pair = {pair: code for code, pair in enumerate(vocabulary)}
     columns |= {
-        "atoms_of_residue": np.bincount(atoms.residue_of_atom, minlength=len(chain)).astype(np.uint16),
+        "atoms_of_residue": n_atoms.astype(np.uint16),
         "coord": np.asarray(atoms.coord, np.float32),
         "atom_code": np.fromiter(map(code_of_pair.__getitem__, pairs), np.uint16, len(pairs)),
         "occupancy": np.asarray(atoms.occupancy, np.float32),

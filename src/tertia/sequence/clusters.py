@@ -50,7 +50,7 @@ def clusters(
         representative = mmseqs.cluster(path, sequences, identity=identity, coverage=coverage, threads=threads)
     else:
         representative = _greedy(sequences, identity, coverage)
-    return Clusters(np.array(representative, np.int64), tool_name(path))
+    return Clusters(np.array(representative, np.int64), tool_name(path, tool))
 
 
 def _greedy(sequences: Sequence[str], identity: float, coverage: float) -> list[int]:

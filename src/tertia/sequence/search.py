@@ -49,9 +49,11 @@ def chosen_tool(tool: str) -> str | None:
     return path
 
 
-def tool_name(path: str | None) -> str:
-    """Return the name and version of what searches, for reports."""
-    return f"MMseqs2 {mmseqs.version(path)}" if path else "built-in words and Smith-Waterman (MMseqs2 is not installed)"
+def tool_name(path: str | None, tool: str) -> str:
+    """Return the name and version of what searches, and why it is not MMseqs2, for reports."""
+    if path is not None:
+        return f"MMseqs2 {mmseqs.version(path)}"
+    return f"built-in words and Smith-Waterman ({'as asked' if tool == 'builtin' else 'MMseqs2 is not installed'})"
 
 
 def neighbours(
