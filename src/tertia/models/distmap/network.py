@@ -27,32 +27,6 @@ from tertia.nn.encoded import Encoded
 from tertia.structure.chain import Chain
 
 
-class MapNetwork(nn.Module):
-    """What both networks share: the noise levels, what is fitted on training chains, and the way chains are encoded.
-
-    A subclass has `maps(inputs)` and `fold(level)`.
-    """
-
-    def __init__(self, width: int, sigmas: torch.Tensor) -> None:
-        super().__init__()
-        self.register_buffer("sigmas", sigmas, persistent=False)
-        self.standard = Standard(len(sigmas), width)
-        self.baselines = Baselines(len(sigmas))
-
-    def encode(self, inputs: Inputs, *, pair: bool = False) -> Encoded:
-        """Return the embeddings of a padded batch of whole chains."""
-        return encode(self, inputs, pair=pair)
-
-    def calibrate(self, chains: Sequence[Chain]) -> None:
-        """Fit the standardisation of the embeddings and the analytic baselines on training chains."""
-        calibrate(self, chains)
-        self.baselines.fit([chain.alpha for chain in chains], self.sigmas.cpu())
-
-    def encoder(self, levels: Sequence[int], *, precision: str = "fp32", device: str = "cpu") -> Encoder:
-        """Return what encodes whole chains in memory that is linear in their length, at the given noise levels."""
-        return Encoder(self, levels, precision=precision, device=device)
-
-
 class PaperStem(nn.Module):
     """3x3 convolution over 149 channels: column residue (44), row residue (44), distance (61).
 
@@ -100,11 +74,14 @@ class PaperBlock(nn.Module):
         return x + expand(self.norms[2].elu(inner, level, mask))
 
 
-class PaperNetwork(MapNetwork):
+class PaperNetwork(nn.Module):
     """Guo et al.: 32 bottleneck blocks, dilations 1, 3, 5, 9, conditional batch norm; 429,505 parameters, 32 levels."""
 
     def __init__(self, width: int, bottleneck: int, dilations: tuple[int, ...], sigmas: torch.Tensor) -> None:
-        super().__init__(width, sigmas)
+        super().__init__()
+        self.register_buffer("sigmas", sigmas, persistent=False)
+        self.standard = Standard(len(sigmas), width)
+        self.baselines = Baselines(len(sigmas))
         self.stem = PaperStem(width)
         self.blocks = nn.ModuleList(PaperBlock(width, bottleneck, d, len(sigmas)) for d in dilations)
         self.norm = ConditionalBatchNorm(width, len(sigmas))
@@ -132,9 +109,22 @@ class PaperNetwork(MapNetwork):
         maps = self.maps(inputs)
         return self.head(maps.permute(0, 3, 1, 2)).permute(0, 2, 3, 1).to(inputs.coord.dtype), maps
 
+    def encode(self, inputs: Inputs, *, pair: bool = False) -> Encoded:
+        """Return the embeddings of a padded batch of whole chains."""
+        return encode(self, inputs, pair=pair)
+
+    def calibrate(self, chains: Sequence[Chain]) -> None:
+        """Fit the standardisation of the embeddings and the analytic baselines on training chains."""
+        calibrate(self, chains)
+        self.baselines.fit([chain.alpha for chain in chains], self.sigmas.cpu())
+
     def fold(self, level: int) -> Folded:
         """Return the weights at one noise level as `stream.residue_features` takes them."""
         return fold_paper(self, level)
+
+    def encoder(self, levels: Sequence[int], *, precision: str = "fp32", device: str = "cpu") -> Encoder:
+        """Return what encodes whole chains in memory that is linear in their length, at the given noise levels."""
+        return Encoder(self, levels, precision=precision, device=device)
 
 
 class TertiaBlock(nn.Module):
@@ -160,11 +150,14 @@ class TertiaBlock(nn.Module):
         return x + self.scale * self.expand(inner)
 
 
-class TertiaNetwork(MapNetwork):
+class TertiaNetwork(nn.Module):
     """The improved network; every step but the 3x3 convolutions acts on one pair at a time."""
 
     def __init__(self, width: int, bottleneck: int, dilations: tuple[int, ...], sigmas: torch.Tensor) -> None:
-        super().__init__(width, sigmas)
+        super().__init__()
+        self.register_buffer("sigmas", sigmas, persistent=False)
+        self.standard = Standard(len(sigmas), width)
+        self.baselines = Baselines(len(sigmas))
         self.residue_in = nn.Sequential(nn.Linear(channels.N_RESIDUE, width), nn.SiLU(), nn.Linear(width, 2 * width))
         self.pair_in = nn.Linear(channels.N_PAIR, width)
         scale = 1.0 / math.sqrt(2.0 * len(dilations))
@@ -214,6 +207,19 @@ class TertiaNetwork(MapNetwork):
         maps = self.maps(inputs)
         return self.head(maps).to(inputs.coord.dtype), maps
 
+    def encode(self, inputs: Inputs, *, pair: bool = False) -> Encoded:
+        """Return the embeddings of a padded batch of whole chains."""
+        return encode(self, inputs, pair=pair)
+
+    def calibrate(self, chains: Sequence[Chain]) -> None:
+        """Fit the standardisation of the embeddings and the analytic baselines on training chains."""
+        calibrate(self, chains)
+        self.baselines.fit([chain.alpha for chain in chains], self.sigmas.cpu())
+
     def fold(self, level: int) -> Folded:
         """Return the weights at one noise level as `stream.residue_features` takes them."""
         return fold_tertia(self, level)
+
+    def encoder(self, levels: Sequence[int], *, precision: str = "fp32", device: str = "cpu") -> Encoder:
+        """Return what encodes whole chains in memory that is linear in their length, at the given noise levels."""
+        return Encoder(self, levels, precision=precision, device=device)
