@@ -1,0 +1,1 @@
+"""Which residues of a protein touch another protein."""
