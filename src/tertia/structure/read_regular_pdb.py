@@ -17,10 +17,10 @@ from tertia.structure.columns import Columns
 _LINE = np.dtype(
     {
         "names": ["record", "name", "altloc", "residue", "place", "residue_name", "chain", "number", "insertion",
-                  "numbers", "segment", "element", "charge"],
+                  "coord", "other", "segment", "element", "charge"],
         "formats": ["u1", "<u4", "u1", "<u8", "<u8", "<u4", "<u2", ("<u2", 2), "u1",
-                    ("<u2", 18), "<u4", "<u2", "<u2"],
-        "offsets": [0, 12, 16, 17, 19, 17, 20, 22, 26, 30, 72, 76, 78],
+                    ("<u2", (3, 4)), ("<u2", (2, 3)), "<u4", "<u2", "<u2"],
+        "offsets": [0, 12, 16, 17, 19, 17, 20, 22, 26, 30, 54, 72, 76, 78],
         "itemsize": 80,
     }
 )  # fmt: skip
@@ -67,25 +67,26 @@ def regular_columns(content: bytes) -> Columns | None:
     if found is None:
         return None
     lines, n_atoms_before_ter = found
-    first = _residue_starts(lines)
-    element = _ELEMENT_OF[lines["element"]]
-    if first is None or not element.all() or not _charges_are_plain(lines["charge"]):
+    bounds = _residue_bounds(lines)
+    element = _ELEMENT_OF.take(lines["element"])
+    if bounds is None or not element.all() or not _charges_are_plain(lines["charge"]):
         return None
+    first = bounds[:-1]
     residues = lines.view(f"V{_WIDTH}")[first].view(_LINE)  # numpy would copy field by field
-    if not _are_spelt_one_way(residues):
+    numbers = _numbers(lines, residues) if _are_spelt_one_way(residues) else None
+    if numbers is None or not _come_once(residues, numbers["number"]):
         return None
-    numbers = _numbers(lines, residues)
-    polymer = _polymer(residues, np.searchsorted(first, n_atoms_before_ter).tolist())
-    if numbers is None or polymer is None:
+    polymer = _polymer(residues, first.searchsorted(n_atoms_before_ter).tolist())
+    if polymer is None:
         return None
     altloc = lines["altloc"].copy()
-    altloc[altloc == _BLANK] = 0
+    altloc *= altloc != _BLANK
     return Columns(
         **numbers,
         name=_as_text(_without_blanks_behind(_left_aligned(lines["name"].copy()))),
         element=element.view("S2"),
         altloc=altloc,
-        first_atom=np.append(first, len(lines)),
+        first_atom=bounds,
         residue_name=_as_text(_left_aligned(residues["residue_name"] & np.uint32(0xFFFFFF))),
         insertion=residues["insertion"].copy(),
         chain=_as_text(_left_aligned(residues["chain"].astype(np.uint32))),
@@ -107,24 +108,24 @@ def _find_lines(content: bytes) -> tuple[np.ndarray, np.ndarray] | None:
     is_atom = (word == _ATOM) | (word == _HETATM)
     atoms, others = np.flatnonzero(is_atom), np.flatnonzero(~is_atom)
     other_word = word[others]
-    if not len(atoms) or not _UNDERSTOOD.issuperset(other_word.tolist()):
+    kinds = set(other_word.tolist())
+    if not len(atoms) or not _UNDERSTOOD.issuperset(kinds) or _is_short(starts, is_atom, len(content)):
         return None
-    if not _are_long(starts, atoms, len(content)):
+    if not kinds.isdisjoint(_END) and (others[_is_one_of(other_word, _END)] < atoms[-1]).any():
         return None
-    if (others[_is_one_of(other_word, _END)] < atoms[-1]).any():
+    if _ANISOU in kinds and not is_atom[np.maximum(others[other_word == _ANISOU] - 1, 0)].all():
         return None
-    if not is_atom[np.maximum(others[other_word == _ANISOU] - 1, 0)].all():
-        return None
-    for start in starts[others[other_word == _HETNAM]].tolist():
+    for start in starts[others[other_word == _HETNAM]].tolist() if _HETNAM in kinds else ():
         if content[start + 70 : start + 79].partition(b"\n")[0].strip():
             return None  # the long name of a component that stands abbreviated in the atom lines
     lines = np.ndarray((len(content) - _WIDTH + 1,), dtype=f"V{_WIDTH}", buffer=content, strides=(1,))[starts[atoms]]
-    return lines.view(_LINE), np.searchsorted(atoms, others[_is_one_of(other_word, _TER)])
+    return lines.view(_LINE), atoms.searchsorted(others[_is_one_of(other_word, _TER)])
 
 
-def _are_long(starts: np.ndarray, atoms: np.ndarray, end: int) -> bool:
-    following = np.append(starts[1:], end)[atoms]
-    return bool((following - starts[atoms] > _WIDTH).all())
+def _is_short(starts: np.ndarray, is_atom: np.ndarray, end: int) -> bool:
+    """Tell whether any atom line is."""
+    short = np.flatnonzero(starts[1:] - starts[:-1] <= _WIDTH)
+    return bool(is_atom[short].any()) or bool(is_atom[-1] and end - starts[-1] <= _WIDTH)
 
 
 def _is_one_of(word: np.ndarray, two: list[int]) -> np.ndarray:
@@ -143,10 +144,14 @@ def _line_starts(content: bytes) -> np.ndarray:
 
 # ---------------------------------------------------------------- numbers
 _BLANK = ord(" ")
-_NEGATIVE, _LEADING, _BAD = 1 << 25, 1 << 27, 1 << 28  # flags above the largest number, 9,999,999
+_FLAG_BITS = 2
+_POSITIVE, _BAD = 1 << 27, 1 << 29
+"""A number is summed up as 4 times its magnitude, plus the flags of its pairs, plus `_POSITIVE` where it has no minus:
+less than twice `_POSITIVE`. A bad pair makes it more, whatever the others are, and four of them negative."""
+_HALF = _POSITIVE >> (_FLAG_BITS + 1)
 
 
-def _table(worth: int, *forms: str, flag_unless: str = "") -> np.ndarray:
+def _table(worth: int, *forms: str, flag_unless: str = "", is_first: bool = False) -> np.ndarray:
     """Return what each pair of characters adds to a number, as a look-up table.
 
     Parameters
@@ -154,49 +159,55 @@ def _table(worth: int, *forms: str, flag_unless: str = "") -> np.ndarray:
     worth: what the last digit of the pair is worth.
     forms: the pairs that are right here, "0" stands for any digit.
     flag_unless: the form that says nothing about its neighbour; the others are flagged, for two flags make a field bad.
+    is_first: the table of the first pair adds `_POSITIVE`, which a minus here or there takes away again.
     """
-    table = np.full(_code(b"99") + 2, _BAD, dtype=np.uint32)
+    table = np.full(_code(b"99") + 2, _BAD, dtype=np.int32)
     for pair in (a + b for a in " -.0123456789" for b in " -.0123456789"):
         form = "".join("0" if letter.isdigit() else letter for letter in pair)
         if form in forms:
             value = worth * int("".join(filter(str.isdigit, pair)) or 0)
-            flags = _NEGATIVE * ("-" in pair) + _LEADING * bool(flag_unless and form != flag_unless)
-            table[_code(pair.encode())] = value + flags
+            sign = _POSITIVE * (is_first - ("-" in pair))
+            table[_code(pair.encode())] = (value << _FLAG_BITS) + bool(flag_unless and form != flag_unless) + sign
     return table
 
 
 _START = ("  ", " -", " 0", "-0", "00")
 _MIDDLE = (" 0", "-0", "00")
-# Two flags add up to _BAD: where the first pair is not blank, the second must be two digits.
-_COORD = (_table(100_000, *_START, flag_unless="  "), _table(1000, *_MIDDLE, flag_unless="00"),
+# Two flags are bad: where the first pair is not blank, the second must be two digits.
+_COORD = (_table(100_000, *_START, flag_unless="  ", is_first=True), _table(1000, *_MIDDLE, flag_unless="00"),
           _table(100, ".0"), _table(1, "00"))  # fmt: skip
-_SHORT = (_table(1000, *_START), _table(100, "0."), _table(1, "00"))
-_INTEGER = (_table(100, *_START, flag_unless="  "), _table(1, *_MIDDLE, flag_unless="00"))
+_SHORT = (_table(1000, *_START, is_first=True), _table(100, "0."), _table(1, "00"))
+_INTEGER = (_table(100, *_START, flag_unless="  ", is_first=True), _table(1, *_MIDDLE, flag_unless="00"))
 
 
 def _numbers(lines: np.ndarray, residues: np.ndarray) -> dict[str, np.ndarray] | None:
     """Return coord, occupancy, b_factor and number; None where a field is no plain number."""
-    # One row a pair of columns: numpy walks long rows several times faster than short ones.
-    pairs = np.array(lines["numbers"].T, dtype=np.intp, order="C")  # (18, A): 4 each of x, y, z, 3 of the other two
-    coord = _looked_up(pairs[:12].reshape(3, 4, -1), _COORD)
-    other = _looked_up(pairs[12:].reshape(2, 3, -1), _SHORT)
-    number = _looked_up(residues["number"].T, _INTEGER)
+    coord = _looked_up(lines["coord"], _COORD)
+    other = _looked_up(lines["other"], _SHORT)
+    number = _looked_up(residues["number"], _INTEGER)
     if coord is None or other is None or number is None:
         return None
-    occupancy, b_factor = (other / 100.0).astype(np.float32)
-    coord = np.divide(coord.T, 1000.0, order="C").astype(np.float32)
+    # All these integers are exact in 32 bits, so that the quotient is the nearest number to the decimal one.
+    occupancy, b_factor = other.astype(np.float32) / np.float32(100)
+    coord = np.divide(coord.T, np.float32(1000), dtype=np.float32, order="C", casting="unsafe")
     return {"coord": coord, "occupancy": occupancy, "b_factor": b_factor, "number": number}
 
 
 def _looked_up(pairs: np.ndarray, tables: tuple[np.ndarray, ...]) -> np.ndarray | None:
-    """Return the integers, (..., N), that pairs of characters, (..., P, N), make up by P tables; None where not."""
-    total = tables[0].take(pairs[..., 0, :], mode="clip")  # clipped to the last entry, which is bad
-    for k in range(1, len(tables)):
-        total += tables[k].take(pairs[..., k, :], mode="clip")
-    if total.max() >= _BAD:
+    """Return the integers, (..., N), that pairs of characters, (N, ..., P), make up by P tables; None where not."""
+    # One dense block a table: numpy walks long rows several times faster than short ones.
+    by_table = np.array(pairs.T, dtype=np.intp, order="C")
+    total = tables[0].take(by_table[0], mode="clip")  # clipped to the last entry, which is bad
+    for table, pair in zip(tables[1:], by_table[1:], strict=True):
+        total += table.take(pair, mode="clip")
+    seen = int(np.bitwise_or.reduce(total, axis=None))
+    if not 0 <= seen < 2 * _POSITIVE or seen & 2:
         return None
-    value = (total & np.uint32(_NEGATIVE - 1)).view(np.int32)
-    return np.negative(value, out=value, where=(total & np.uint32(_NEGATIVE)) != 0)
+    total >>= _FLAG_BITS
+    total -= _HALF  # now half + magnitude, or magnitude - half where there is a minus
+    np.abs(total, out=total)
+    total -= _HALF
+    return total
 
 
 _CHARGES = frozenset(_code(pair) for a in b"0123456789" for b in b" +-" for pair in (bytes([a, b]), bytes([b, a])))
@@ -204,8 +215,8 @@ _CHARGES = frozenset(_code(pair) for a in b"0123456789" for b in b" +-" for pair
 
 def _charges_are_plain(charge: np.ndarray) -> bool:
     """Tell whether columns 79-80 are blank or a digit and a sign; a damaged charge makes the general reader speak."""
-    written = charge[charge != _code(b"  ")]
-    return not len(written) or _CHARGES.issuperset(written.tolist())
+    is_blank = charge == _code(b"  ")
+    return bool(is_blank.all()) or _CHARGES.issuperset(charge[~is_blank].tolist())
 
 
 # ---------------------------------------------------------------- text
@@ -226,29 +237,42 @@ def _as_text(words: np.ndarray) -> np.ndarray:
     return words.astype(np.uint64).view("S8")
 
 
-def _residue_starts(lines: np.ndarray) -> np.ndarray | None:
-    """Return the first atom of each residue; None where a residue comes in pieces."""
+def _residue_bounds(lines: np.ndarray) -> np.ndarray | None:
+    """Return the first atom of each residue and the end, (R + 1,); None where the segment changes inside a residue."""
     residue, place, segment = lines["residue"].copy(), lines["place"].copy(), lines["segment"].copy()
     new = (residue[1:] != residue[:-1]) | (place[1:] != place[:-1])
-    if ((segment[1:] != segment[:-1]) & ~new).any():
+    if ((segment[1:] != segment[:-1]) > new).any():
         return None
-    first = np.append(0, np.flatnonzero(new) + 1)
-    listed = place[first].tolist()
-    if len(set(listed)) < len(first) and len(set(zip(residue[first].tolist(), listed, strict=True))) < len(first):
-        return None
-    return first
+    inner = np.flatnonzero(new)
+    bounds = np.empty(len(inner) + 2, dtype=np.intp)
+    bounds[0], bounds[-1] = 0, len(lines)
+    np.add(inner, 1, out=bounds[1:-1])
+    return bounds
+
+
+def _come_once(residues: np.ndarray, number: np.ndarray) -> bool:
+    """Tell whether no residue comes in pieces."""
+    if (number[1:] > number[:-1]).all():
+        return True
+    place = residues["place"].tolist()
+    return len(set(place)) == len(place) or len(set(zip(residues["residue"].tolist(), place, strict=True))) == len(place)
 
 
 def _are_spelt_one_way(residues: np.ndarray) -> bool:
     """Tell whether names are aligned to the right and numbers no needless zero, so that only equal text is equal."""
-    last_of_name, chain = residues["residue_name"] >> np.uint32(16) & np.uint32(0xFF), residues["chain"]
-    if (last_of_name == _BLANK).any() or ((chain >> 8 == _BLANK) & (chain & 0xFF != _BLANK)).any():
+    text = residues.view(np.uint8).reshape(-1, _WIDTH)
+    if (text[:, 19] == _BLANK).any() or ((text[:, 21] == _BLANK) > (text[:, 20] == _BLANK)).any():
         return False
-    number = np.full((len(residues), 3), _code(b"  "), dtype="<u2")
-    number[:, 1:] = residues["number"]
-    return _ODD_ZERO.search(number.tobytes()) is None
+    number = text[:, 22:26]
+    # Hardly a number begins with a zero, so the exact look at each is seldom needed.
+    if not ((number[:, 1:] == _ZERO) & (number[:, :-1] < _ZERO)).any() and not (number[:, 0] == _ZERO).any():
+        return True
+    padded = np.full((len(residues), 6), _BLANK, dtype=np.uint8)
+    padded[:, 2:] = number
+    return _ODD_ZERO.search(padded.tobytes()) is None
 
 
+_ZERO = ord("0")
 _ODD_ZERO = re.compile(rb"[ -]0\d|-0")
 
 
@@ -259,6 +283,8 @@ def _polymer(residues: np.ndarray, n_residues_before_ter: list[int]) -> np.ndarr
     where all that is not clear: waters before a TER record, two of them in a chain, other chains without one.
     """
     chain, name = residues["chain"], (residues["residue_name"] & np.uint32(0xFFFFFF))
+    if not n_residues_before_ter and _are_standard(residues["record"], name):
+        return np.ones(len(residues), dtype=bool)
     bounds = [0, *(np.flatnonzero(chain[1:] != chain[:-1]) + 1).tolist(), len(residues)]
     polymer, known = np.zeros(len(residues), dtype=bool), np.zeros(len(residues), dtype=bool)
     first_part: dict[int, int] = {}
@@ -279,9 +305,12 @@ def _polymer(residues: np.ndarray, n_residues_before_ter: list[int]) -> np.ndarr
         return None
     for one in set(chain[doubtful].tolist()):
         part = doubtful & (chain == one)
-        names = set(name[part].tolist())
-        if _STANDARD.issuperset(names) and not (residues["record"][part] == ord("H")).any():
+        if _are_standard(residues["record"][part], name[part]):
             polymer[part] = True
-        elif not _WATERS.issuperset(names):
+        elif not _WATERS.issuperset(name[part].tolist()):
             return None
     return polymer
+
+
+def _are_standard(record: np.ndarray, name: np.ndarray) -> bool:
+    return not (record == ord("H")).any() and _STANDARD.issuperset(name.tolist())
