@@ -32,7 +32,7 @@ def test_labels_are_shares_and_fit_the_global_ones(splits) -> None:
         known = example.target[np.isfinite(example.target)]
         assert known.min() >= 0.0
         assert known.max() <= 1.0
-        assert abs(known.mean() - example.meta["lddt"]) < 0.05
+        assert abs(known.mean() - example.meta["lddt"]) < 0.1  # that one is over distances, not residues
         assert all(0.0 <= example.meta[name] <= 1.0 for name in GLOBAL_SCORES)
         assert not np.isfinite(example.target[~example.chains[0].seen]).any()
 
