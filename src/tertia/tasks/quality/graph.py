@@ -1,0 +1,135 @@
+"""The residue graph of GraphQA (Baldassarre et al. 2021) and what it knows of nodes and edges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+
+from tertia.residues import letter_indices
+from tertia.structure.exposure import (
+    alpha_angle,
+    alpha_torsion,
+    half_sphere_exposure,
+    secondary_structure,
+    side_directions,
+)
+from tertia.structure.geometry import distance_map
+
+CUTOFF = 12.0
+MOST_NEIGHBOURS = 128
+REACH = 5
+"""Residues so near in sequence are always joined."""
+SEPARATIONS = (1, 2, 3, 4, 5, 10, 15)
+"""Upper ends of the classes of sequence separation; one more class lies above."""
+N_STATES = 4
+"""Of secondary structure: 0 nothing, then helix, strand, coil."""
+N_RESIDUE_VALUES = 7
+N_EDGE_VALUES = 4
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Residues N of one or several models, and directed edges E between residues of one model."""
+
+    letter: torch.Tensor  # (N,) int64, index of the amino acid
+    state: torch.Tensor  # (N,) int64, secondary structure, 0 = no C-alpha
+    values: torch.Tensor  # (N, F) float32, F = N_RESIDUE_VALUES and embeddings
+    source: torch.Tensor  # (E,) int64, position of a residue
+    sink: torch.Tensor  # (E,) int64, where the message arrives
+    geometry: torch.Tensor  # (E, G) float32, G = N_EDGE_VALUES and embeddings
+    distance: torch.Tensor  # (E,) float32, Angstrom, NaN where a C-alpha is missing
+    separation: torch.Tensor  # (E,) int64, class of sequence separation
+    model: torch.Tensor  # (N,) int64, number of the model in the batch
+    n_models: int = 1
+
+
+def residue_graph(
+    sequence: str, alpha: np.ndarray, *, residue: np.ndarray | None = None, pair: np.ndarray | None = None
+) -> Graph:
+    """Build the graph of one model.
+
+    Edges join C-alphas nearer than 12 Angstrom (the 128 nearest at most) and residues up to 5 apart in sequence, in
+    both directions, also where coordinates are missing. Values of residues: half-sphere exposure up and down / 20,
+    cosine and sine of the C-alpha torsion, cosine of the angle, whether there is a C-alpha, share of the chain behind.
+    Values of edges as in GraphQA: distance / 10, and the cosines of side-chain directions with the connection and with
+    each other; the directions come from C-alphas (`structure.exposure`), so that models without side chains get them.
+
+    Parameters
+    ----------
+    sequence: (L,) letters.
+    alpha: (L, 3) Angstrom, NaN where missing.
+    residue: (L, C) embeddings, appended to the values of residues.
+    pair: (L, L, C) embeddings, appended to those of edges.
+    """
+    seen = np.isfinite(alpha).all(axis=1)
+    distance = distance_map(alpha.astype(np.float64))
+    source, sink = _edges(distance)
+    values = [_residue_values(alpha, seen)]
+    geometry = [_edge_values(alpha, distance, source, sink)]
+    if residue is not None:
+        values.append(np.nan_to_num(residue))
+    if pair is not None:
+        geometry.append(np.nan_to_num(pair[source, sink]))
+    state = np.where(seen, 1 + secondary_structure(alpha), 0)
+    separation = np.searchsorted(SEPARATIONS, np.abs(source - sink))
+    whole, numbers = torch.from_numpy, torch.tensor
+    return Graph(
+        letter=whole(letter_indices(sequence).astype(np.int64)), state=numbers(state, dtype=torch.int64),
+        values=numbers(np.concatenate(values, axis=1), dtype=torch.float32), source=whole(source), sink=whole(sink),
+        geometry=numbers(np.concatenate(geometry, axis=1), dtype=torch.float32),
+        distance=numbers(distance[source, sink], dtype=torch.float32), separation=whole(separation.astype(np.int64)),
+        model=torch.zeros(len(sequence), dtype=torch.int64),
+    )  # fmt: skip
+
+
+def join(graphs: Sequence[Graph]) -> Graph:
+    """Put several models side by side; no edge crosses."""
+    first = np.cumsum([0, *(len(graph.letter) for graph in graphs)])
+    number = np.cumsum([0, *(graph.n_models for graph in graphs)])
+    shift = {"source": first, "sink": first, "model": number}
+    columns = {}
+    for column in fields(Graph):
+        if column.name != "n_models":
+            by = shift.get(column.name, np.zeros(len(graphs) + 1, dtype=int))
+            parts = [getattr(graph, column.name) for graph in graphs]
+            columns[column.name] = torch.cat(
+                [part + int(offset) if offset else part for part, offset in zip(parts, by, strict=False)]
+            )
+    return Graph(**columns, n_models=int(number[-1]))
+
+
+def _edges(distance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return source and sink of each directed edge, ordered by sink."""
+    length = len(distance)
+    apart = np.where(np.isfinite(distance), distance, np.inf)
+    np.fill_diagonal(apart, np.inf)
+    near = apart < CUTOFF
+    if length > MOST_NEIGHBOURS:
+        farthest = np.partition(apart, MOST_NEIGHBOURS - 1, axis=1)[:, MOST_NEIGHBOURS - 1 : MOST_NEIGHBOURS]
+        near &= apart <= farthest
+    place = np.arange(length)
+    offset = np.abs(place[:, None] - place[None, :])
+    sink, source = np.nonzero(near | ((offset > 0) & (offset <= REACH)))
+    return source, sink
+
+
+def _residue_values(alpha: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    place = np.arange(len(alpha)) / max(len(alpha) - 1, 1)
+    columns = [np.nan_to_num(half_sphere_exposure(alpha)) / 20.0, alpha_torsion(alpha), alpha_angle(alpha)[:, None],
+               seen[:, None].astype(float), place[:, None]]  # fmt: skip
+    return np.concatenate(columns, axis=1)
+
+
+def _edge_values(alpha: np.ndarray, distance: np.ndarray, source: np.ndarray, sink: np.ndarray) -> np.ndarray:
+    direction = side_directions(alpha)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        towards = (alpha[sink] - alpha[source]) / distance[source, sink][:, None]
+    cosines = [
+        (direction[source] * towards).sum(axis=1),
+        -(direction[sink] * towards).sum(axis=1),
+        (direction[source] * direction[sink]).sum(axis=1),
+    ]
+    return np.nan_to_num(np.stack([distance[source, sink] / 10.0, *cosines], axis=1))

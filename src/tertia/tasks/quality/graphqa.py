@@ -1,0 +1,100 @@
+"""GraphQA (Baldassarre et al. 2021): message passing over residues, edges and the whole model, in plain torch."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn as nn
+
+from tertia.residues import N_INDICES
+from tertia.tasks.quality.graph import N_EDGE_VALUES, N_RESIDUE_VALUES, N_STATES, SEPARATIONS, Graph
+
+LOCAL_SCORES = ("lddt", "cad")
+GLOBAL_SCORES = ("tm_score", "gdt_ts", "gdt_ha", "lddt", "cad")
+_REACH = 20.0
+
+
+class Layer(nn.Module):
+    """One round: edges hear their source, residues the mean of their edges, the model the means of both."""
+
+    def __init__(self, sizes: tuple[int, int, int], wanted: tuple[int, int, int], *, dropout: float) -> None:
+        super().__init__()
+        of_edge, of_node, of_model = sizes
+        edge, node, model = wanted
+        self.edge = _update(of_node + of_edge + of_model, edge, dropout)
+        self.node = _update(of_node + edge + of_model, node, dropout)
+        self.model = _update(edge + node + of_model, model, dropout)
+
+    def forward(
+        self, edge: torch.Tensor, node: torch.Tensor, model: torch.Tensor, graph: Graph
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return edges (E, .), residues (N, .) and models (M, .) for the same."""
+        model_of_edge = graph.model[graph.source]
+        edge = self.edge(torch.cat([node[graph.source], edge, model[model_of_edge]], dim=-1))
+        heard = mean_by(edge, graph.sink, len(node))
+        node = self.node(torch.cat([node, heard, model[graph.model]], dim=-1))
+        means = mean_by(edge, model_of_edge, graph.n_models), mean_by(node, graph.model, graph.n_models)
+        return edge, node, self.model(torch.cat([*means, model], dim=-1))
+
+
+class GraphQa(nn.Module):
+    """Encoders, layers and read-out.
+
+    Hyper-parameters
+    ----------------
+    n_residue, n_pair: channels of embeddings behind the values of residues and of edges.
+    node, edge: widths of the two encoders.
+    widths: (edge, node, model) of each layer, those of the published checkpoint by default.
+    n_radial: radial bases of the distance, spread over 20 Angstrom.
+    dropout: share of values left out in each update.
+    """
+
+    def __init__(
+        self, *, n_residue: int = 0, n_pair: int = 0, node: int = 64, edge: int = 128,
+        widths: tuple[tuple[int, int, int], ...] = ((128, 128, 256), (32, 128, 64), (16, 64, 32)),
+        n_radial: int = 32, dropout: float = 0.2,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.letter = nn.Embedding(N_INDICES, 64)
+        self.state = nn.Embedding(N_STATES, 64)
+        self.separation = nn.Embedding(len(SEPARATIONS) + 1, 64)
+        self.node = _encoder(N_RESIDUE_VALUES + n_residue, node)
+        self.edge = _encoder(N_EDGE_VALUES + n_pair, edge)
+        self.register_buffer("centres", torch.linspace(0.0, _REACH, n_radial), persistent=False)
+        sizes = [(edge + 64 + n_radial, 128 + node, 0), *widths]
+        self.layers = nn.ModuleList(
+            Layer(before, after, dropout=dropout) for before, after in zip(sizes, widths, strict=False)
+        )
+        self.local = nn.Linear(widths[-1][1], len(LOCAL_SCORES))
+        self.whole = nn.Linear(widths[-1][2], len(GLOBAL_SCORES))
+
+    def forward(self, graph: Graph) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (N, 2) scores of residues and (M, 5) scores of models, in 0-1, as named in this module."""
+        node = torch.cat([self.letter(graph.letter), self.state(graph.state), self.node(graph.values)], dim=-1)
+        radial = torch.exp(-(graph.distance.nan_to_num(1e3)[:, None] - self.centres).square())
+        edge = torch.cat([self.edge(graph.geometry), self.separation(graph.separation), radial], dim=-1)
+        model = node.new_zeros(graph.n_models, 0)
+        for layer in self.layers:
+            edge, node, model = layer(edge, node, model, graph)
+        return torch.sigmoid(self.local(node)), torch.sigmoid(self.whole(model))
+
+
+def squared_error(predicted: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
+    """Return the mean squared error of each column, summed over columns; NaN in `true` does not count."""
+    known = torch.isfinite(true)
+    error = (predicted - true.nan_to_num()).square() * known
+    return (error.sum(0) / known.sum(0).clamp_min(1)).sum()
+
+
+def mean_by(values: torch.Tensor, group: torch.Tensor, n_groups: int) -> torch.Tensor:
+    """Return the mean of the rows of each group, (n_groups, C); 0 for empty groups."""
+    total = values.new_zeros(n_groups, values.shape[1]).index_add(0, group, values)
+    count = torch.bincount(group, minlength=n_groups).clamp_min(1)
+    return total / count[:, None].to(values.dtype)
+
+
+def _update(n_in: int, n_out: int, dropout: float) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(n_in, n_out), nn.Dropout(dropout), nn.BatchNorm1d(n_out), nn.ReLU())
+
+
+def _encoder(n_in: int, width: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(n_in, width // 2), nn.ReLU(), nn.Linear(width // 2, width), nn.ReLU())
