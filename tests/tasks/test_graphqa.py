@@ -57,8 +57,8 @@ def test_scores_do_not_move_with_the_model_but_know_its_hand() -> None:
     one, two, mirror = (
         net(residue_graph(chain.sequence, alpha)) for alpha in (chain.alpha, moved, chain.alpha * [1, 1, -1])
     )
-    assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(one, two, strict=True))
-    assert (one[0] - mirror[0]).abs().max() > 1e-3
+    assert all(torch.allclose(a, b, atol=2e-6) for a, b in zip(one, two, strict=True))
+    assert (one[0] - mirror[0]).abs().max() > 1e-5  # random weights hardly look
 
 
 def test_models_side_by_side_do_not_talk() -> None:
