@@ -1,0 +1,108 @@
+"""The loop for tasks: learn from labelled examples, keep the weights that are best on validation examples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from tertia.errors import TrainingError
+
+
+@dataclass(frozen=True)
+class Supervision:
+    """How to learn a task."""
+
+    epochs: int = 30
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-5
+    clip_norm: float = 1.0  # longest gradient; 0 = no clipping
+    warmup_share: float = 0.05  # of all epochs, before the rate falls along a cosine to a hundredth
+    patience: int = 0  # epochs without a better validation score before it ends early; 0 = never
+
+
+@dataclass
+class History:
+    """What happened, epoch by epoch."""
+
+    loss: list[float] = field(default_factory=list)
+    score: list[float] = field(default_factory=list)
+    best_epoch: int = -1
+
+    @property
+    def best_score(self) -> float:
+        """The validation score of the weights that were kept."""
+        return self.score[self.best_epoch]
+
+
+def fit_supervised(
+    network: torch.nn.Module, epoch: Callable[[np.random.Generator], Iterable[Any]],
+    loss: Callable[[torch.nn.Module, Any], torch.Tensor], score: Callable[[torch.nn.Module], float], *,
+    settings: Supervision, seed: int = 0,
+) -> History:  # fmt: skip
+    """Train in place and leave the network, in evaluation mode, with the weights of the best epoch.
+
+    Parameters
+    ----------
+    epoch: gives the batches of one epoch, drawn and shuffled with the generator.
+    loss: of the network on one batch.
+    score: on validation examples, without gradients; larger is better; NaN counts as the worst.
+
+    Raises
+    ------
+    TrainingError: a loss is not finite.
+    """
+    generator = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+    )
+    history, best, kept = History(), -math.inf, None
+    for number in range(settings.epochs):
+        rate = rate_of(number, settings)
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        history.loss.append(_one_epoch(network.train(), optimiser, epoch(generator), loss, settings, number))
+        with torch.no_grad():
+            history.score.append(float(score(network.eval())))
+        if kept is None or history.score[-1] > best:
+            best = history.score[-1] if math.isfinite(history.score[-1]) else -math.inf
+            kept = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+            history.best_epoch = number
+        if settings.patience and number - history.best_epoch >= settings.patience:
+            break
+    if kept is not None:
+        network.load_state_dict(kept)
+    network.eval()
+    return history
+
+
+def rate_of(epoch: int, settings: Supervision) -> float:
+    """Return the learning rate of one epoch: it rises linearly, then falls along a cosine to a hundredth."""
+    warmup = settings.warmup_share * settings.epochs
+    if epoch + 1 < warmup:
+        return settings.learning_rate * (epoch + 1) / warmup
+    progress = (epoch + 1 - warmup) / max(settings.epochs - warmup, 1)
+    return settings.learning_rate * (0.01 + 0.99 * (0.5 + 0.5 * math.cos(math.pi * min(progress, 1.0))))
+
+
+def _one_epoch(
+    network: torch.nn.Module, optimiser: torch.optim.Optimizer, batches: Iterable[Any],
+    loss: Callable[[torch.nn.Module, Any], torch.Tensor], settings: Supervision, number: int,
+) -> float:  # fmt: skip
+    total, n_batches = 0.0, 0
+    for batch in batches:
+        value = loss(network, batch)
+        if not torch.isfinite(value):
+            raise TrainingError("task training", f"epoch {number + 1}", found=f"the loss is {value.item()}",
+                                hint="lower the learning rate")  # fmt: skip
+        optimiser.zero_grad(set_to_none=True)
+        value.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), settings.clip_norm or math.inf)
+        optimiser.step()
+        total, n_batches = total + value.item(), n_batches + 1
+    return total / max(n_batches, 1)
