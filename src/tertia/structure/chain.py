@@ -22,16 +22,19 @@ class Atoms:
 
     def __post_init__(self) -> None:
         n_atoms = len(self.name)
-        for column in fields(self):
-            values = getattr(self, column.name)
+        for column in _COLUMNS_OF_ATOMS:
+            values = getattr(self, column)
             if len(values) != n_atoms:
-                raise ValueError(f"Atoms.{column.name} has {len(values)} rows where name has {n_atoms}")
-            values.flags.writeable = False
+                raise ValueError(f"Atoms.{column} has {len(values)} rows where name has {n_atoms}")
+            values.setflags(write=False)
         if self.coord.shape != (n_atoms, 3):
             raise ValueError(f"Atoms.coord has shape {self.coord.shape}, not ({n_atoms}, 3)")
 
     def __len__(self) -> int:
         return len(self.name)
+
+
+_COLUMNS_OF_ATOMS = tuple(column.name for column in fields(Atoms))
 
 
 @dataclass(frozen=True, eq=False)

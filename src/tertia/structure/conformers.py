@@ -58,8 +58,11 @@ def _one_a_name(names: list[bytes], codes: list[int], weights: list[float], best
 def repeated_names(name: np.ndarray, residue_of_atom: np.ndarray) -> np.ndarray:
     """Return the rows, ascending, of atoms whose name occurred earlier in the same residue."""
     # Names of up to four letters fit 32 bits beside the residue; longer ones only occur in ligands.
-    key = (residue_of_atom.astype(np.int64) << 32) | name.view(np.uint32)[::2]
-    in_order = np.sort(key)
+    key = residue_of_atom.astype(np.int64)
+    key <<= 32
+    key |= name.view(np.uint32)[::2]
+    in_order = key.copy()
+    in_order.sort()
     if (in_order[1:] != in_order[:-1]).all():
         return np.zeros(0, dtype=np.intp)
     order = np.argsort(key, kind="stable")

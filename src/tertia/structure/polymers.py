@@ -29,6 +29,7 @@ LARGEST_ALIGNMENT = 500_000_000
 
 _NO_LETTER = ord("-")
 _STANDARD = frozenset(name.encode() for name in LETTER_OF_NAME)
+_MULTIPLIER = np.uint64(0x91B7584A2265B1F5)  # any that gives the 20 standard names different places of 256
 _WATERS = frozenset({b"HOH", b"DOD", b"WAT", b"H2O", b"TIP", b"SOL"})
 
 
@@ -70,12 +71,31 @@ def protein_chains(
 
 def _letters(columns: Columns, header: Header) -> np.ndarray:
     """Return the letter of every residue, (R,) uint8 characters, "-" where it is no amino acid."""
-    names = columns.residue_name.tolist()
-    letter_of = {}
-    for name in set(names):
-        text = name.decode("latin1")
-        letter_of[name] = LETTER_OF_COMPONENT.get(text) or LETTER_OF_NAME.get(header.parents.get(text, ""), "-")
-    return np.frombuffer("".join([letter_of[name] for name in names]).encode(), dtype=np.uint8)
+    code = columns.residue_name.view(np.uint64)
+    slot = _slot_of(code)
+    letters = _LETTER_IN_SLOT.take(slot)
+    for residue in np.flatnonzero(_CODE_IN_SLOT.take(slot) != code).tolist():
+        text = columns.residue_name[residue].decode("latin1")
+        letter = LETTER_OF_COMPONENT.get(text) or LETTER_OF_NAME.get(header.parents.get(text, ""), "-")
+        letters[residue] = ord(letter)
+    return letters
+
+
+def _slot_of(code: np.ndarray) -> np.ndarray:
+    """Return the place of packed residue names in a table in which no two standard ones share a place."""
+    return (code * _MULTIPLIER >> np.uint64(56)).astype(np.intp)
+
+
+def _in_slots(names: dict[str, str]) -> tuple[np.ndarray, np.ndarray]:
+    """Lay the names and their letters into the table."""
+    codes = np.array([name.encode() for name in names], dtype="S8").view(np.uint64)
+    slot = _slot_of(codes)
+    code_in_slot, letter_in_slot = np.zeros(256, dtype=np.uint64), np.zeros(256, dtype=np.uint8)
+    code_in_slot[slot], letter_in_slot[slot] = codes, np.frombuffer("".join(names.values()).encode(), dtype=np.uint8)
+    return code_in_slot, letter_in_slot
+
+
+_CODE_IN_SLOT, _LETTER_IN_SLOT = _in_slots(LETTER_OF_NAME)
 
 
 def _protein_residues(tidy: Tidy, here: np.ndarray, amino: np.ndarray, changes: list[Change]) -> np.ndarray:
@@ -111,20 +131,21 @@ def _rejoin(tidy: Tidy, order: list[int], stray: int, changes: list[Change]) -> 
 
 def _build(tidy: Tidy, residues: np.ndarray, name: bytes, letters: np.ndarray, header: Header,
            origin: Provenance, changes: list[Change]) -> tuple[Chain, ChainReport] | None:  # fmt: skip
-    all_rows = tidy.rows_of(residues)
-    kept = tidy.kept[all_rows]
-    rows = all_rows if kept.all() else all_rows[kept]
+    all_rows = rows = tidy.rows_of(residues)
+    kept = tidy.kept[rows]
+    if not kept.all():
+        rows = _listed(rows)[kept]
     if not tidy.all_kept:
         occupied = np.zeros(len(letters), dtype=bool)
         occupied[tidy.residue_of_atom[rows]] = True
-        changes += _atom_changes(tidy, all_rows, residues, occupied)
+        changes += _atom_changes(tidy, _listed(all_rows), residues, occupied)
         residues = residues[occupied[residues]]
         if not len(residues):
             return None
     if tidy.chosen:
         changes += [change("altloc", tidy.id_of(r), *tidy.chosen[r]) for r in residues.tolist() if r in tidy.chosen]
     ids = tidy.ids_of(residues)
-    names = tidy.columns.residue_name[residues].tolist()
+    names = tidy.columns.residue_name.take(residues).tolist()
     observed = letters[residues].tobytes().decode().replace("-", UNKNOWN)
     if not _STANDARD.issuperset(names):
         changes += _name_changes(names, observed, ids)
@@ -145,9 +166,9 @@ def _chain(atoms: Atoms, register: Register, ids: list[str], name: bytes, header
            changes: list[Change]) -> Chain:  # fmt: skip
     residue_id = ids
     if len(ids) < len(register.sequence):
-        residue_id = [""] * len(register.sequence)
-        for position, residue in zip(register.position.tolist(), ids, strict=True):
-            residue_id[position] = residue
+        named = np.full(len(register.sequence), "", dtype=object)
+        named[register.position] = ids
+        residue_id = named.tolist()
     if not name.strip():
         changes.append(change("blank_chain_name", "", "", _chain_id(name)))
     meta = {"method": header.method, "resolution": header.resolution, "plddt": header.plddt, "format": header.format}
@@ -235,15 +256,16 @@ def _own_parent(header: Header, name: str) -> str:
     return LETTER_OF_NAME.get(header.parents.get(name, ""), UNKNOWN)
 
 
-def _atoms(c: Columns, rows: np.ndarray, residue_of_atom: np.ndarray, ids: list[str], position: np.ndarray,
+def _atoms(c: Columns, rows: np.ndarray | slice, residue_of_atom: np.ndarray, ids: list[str], position: np.ndarray,
            changes: list[Change]) -> Atoms:  # fmt: skip
     again = repeated_names(c.name[rows], residue_of_atom)
     if len(again):
+        rows = _listed(rows)
         for row in again.tolist():
             residue = ids[int(np.searchsorted(position, residue_of_atom[row]))]
             changes.append(change("repeated_atom", residue, c.name[rows[row]].decode("latin1"), "first kept"))
         rows, residue_of_atom = np.delete(rows, again), np.delete(residue_of_atom, again)
-    if (rows[1:] - rows[:-1] == 1).all():
+    if not isinstance(rows, slice) and (rows[1:] - rows[:-1] == 1).all():
         rows = slice(rows[0], rows[-1] + 1)  # a view instead of a copy
     return Atoms(
         name=_wide(c.name[rows], 4),
@@ -255,8 +277,14 @@ def _atoms(c: Columns, rows: np.ndarray, residue_of_atom: np.ndarray, ids: list[
     )
 
 
+def _listed(rows: np.ndarray | slice) -> np.ndarray:
+    return np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
+
+
 def _wide(text: np.ndarray, width: int) -> np.ndarray:
     """Return (n,) bytes as (n,) str of the given width; numpy's own conversion is 20 times slower."""
+    if text.itemsize == 2 * width:  # what is dense is widened several times faster
+        text = text.view(f"S{width}")[::2].copy()
     letters = text.view(np.uint8).reshape(len(text), -1)[:, :width]
     return np.ascontiguousarray(letters, dtype=np.uint32).view(f"U{width}")[:, 0]
 

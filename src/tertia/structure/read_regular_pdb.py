@@ -29,6 +29,7 @@ chain and most of the number, `place` the end of the name, chain, number and ins
 character too many."""
 
 _WIDTH = 80
+_BLANK = ord(" ")
 
 
 def _code(text: bytes) -> int:
@@ -118,8 +119,15 @@ def _find_lines(content: bytes) -> tuple[np.ndarray, np.ndarray] | None:
     for start in starts[others[other_word == _HETNAM]].tolist() if _HETNAM in kinds else ():
         if content[start + 70 : start + 79].partition(b"\n")[0].strip():
             return None  # the long name of a component that stands abbreviated in the atom lines
-    lines = np.ndarray((len(content) - _WIDTH + 1,), dtype=f"V{_WIDTH}", buffer=content, strides=(1,))[starts[atoms]]
-    return lines.view(_LINE), atoms.searchsorted(others[_is_one_of(other_word, _TER)])
+    return _lines_at(content, starts[atoms]), atoms.searchsorted(others[_is_one_of(other_word, _TER)])
+
+
+def _lines_at(content: bytes, starts: np.ndarray) -> np.ndarray:
+    begin, extent = int(starts[0]), (_WIDTH + 1) * (len(starts) - 1)
+    if starts[-1] - begin == extent:  # one block of lines of the usual length: a view is enough
+        return np.ndarray(starts.shape, dtype=_LINE, buffer=content, offset=begin, strides=(_WIDTH + 1,))
+    every = np.ndarray((len(content) - _WIDTH + 1,), dtype=f"V{_WIDTH}", buffer=content, strides=(1,))
+    return every[starts].view(_LINE)
 
 
 def _is_short(starts: np.ndarray, is_atom: np.ndarray, end: int) -> bool:
@@ -143,7 +151,6 @@ def _line_starts(content: bytes) -> np.ndarray:
 
 
 # ---------------------------------------------------------------- numbers
-_BLANK = ord(" ")
 _FLAG_BITS = 2
 _POSITIVE, _BAD = 1 << 27, 1 << 29
 """A number is summed up as 4 times its magnitude, plus the flags of its pairs, plus `_POSITIVE` where it has no minus:
@@ -255,7 +262,9 @@ def _come_once(residues: np.ndarray, number: np.ndarray) -> bool:
     if (number[1:] > number[:-1]).all():
         return True
     place = residues["place"].tolist()
-    return len(set(place)) == len(place) or len(set(zip(residues["residue"].tolist(), place, strict=True))) == len(place)
+    if len(set(place)) == len(place):
+        return True
+    return len(set(zip(residues["residue"].tolist(), place, strict=True))) == len(place)
 
 
 def _are_spelt_one_way(residues: np.ndarray) -> bool:

@@ -28,16 +28,17 @@ class Tidy:
         code = element.view(np.uint16)
         self.is_hydrogen = (code == _ELEMENT["H"]) | (code == _ELEMENT["D"])
         self.is_placed = _placed(columns.coord)
-        self.all_kept = not self.is_hydrogen.any() and bool(self.is_placed.all())  # but for alternatives
-        self.kept = self.is_placed & ~self.is_hydrogen
-        sizes = np.diff(columns.first_atom)
+        self.kept = self.is_placed > self.is_hydrogen
+        self.all_kept = bool(self.kept.all())  # but for alternatives
+        sizes = columns.first_atom[1:] - columns.first_atom[:-1]
         self.residue_of_atom = np.repeat(np.arange(len(sizes)), sizes)
         self.chosen: dict[int, tuple[str, str]] = {}
         if columns.altloc.any():
             self._choose()
         self.alpha = np.full((len(sizes), 3), np.nan)
-        central = np.flatnonzero((columns.name.view(np.uint64) == _CA) & (code == _ELEMENT["C"]) & self.kept)
-        self.alpha[self.residue_of_atom[central]] = columns.coord[central]
+        central = np.flatnonzero(columns.name.view(np.uint64) == _CA)
+        central = central[(code.take(central) == _ELEMENT["C"]) & self.kept.take(central)]
+        self.alpha[self.residue_of_atom.take(central)] = columns.coord.take(central, axis=0)
 
     def _choose(self) -> None:
         columns, rows = self.columns, np.flatnonzero(self.kept)
@@ -48,7 +49,11 @@ class Tidy:
     def one_residue_a_place(self, residues: np.ndarray, changes: list[Change]) -> np.ndarray:
         """Resolve microheterogeneity: of several residues at one place keep that of the highest occupancy."""
         c = self.columns
-        same = (np.diff(c.number[residues]) == 0) & (np.diff(c.insertion[residues]) == 0)
+        number, insertion = c.number.take(residues), c.insertion.take(residues)
+        same = number[1:] == number[:-1]
+        if not same.any():
+            return residues
+        same &= insertion[1:] == insertion[:-1]
         if not same.any():
             return residues
         groups: list[list[int]] = [[int(residues[0])]]
@@ -79,17 +84,17 @@ class Tidy:
 
     def ids_of(self, residues: np.ndarray) -> list[str]:
         """Return author numbers with insertion codes."""
-        ids = list(map(str, self.columns.number[residues].tolist()))
-        insertions = self.columns.insertion[residues]
+        ids = list(map(_TEXT_OF_NUMBER.__getitem__, self.columns.number.take(residues).tolist()))
+        insertions = self.columns.insertion.take(residues)
         if (insertions != _NO_INSERTION).any():
             return [number + chr(code).strip() for number, code in zip(ids, insertions.tolist(), strict=True)]
         return ids
 
-    def rows_of(self, residues: np.ndarray) -> np.ndarray:
-        """Return the atoms of the residues, in the order of the residues."""
+    def rows_of(self, residues: np.ndarray) -> np.ndarray | slice:
+        """Return the atoms of the residues, in the order of the residues; a slice where they lie in one piece."""
         bounds = self.columns.first_atom
         if (residues[1:] - residues[:-1] == 1).all():
-            return np.arange(bounds[residues[0]], bounds[residues[-1] + 1])
+            return slice(int(bounds[residues[0]]), int(bounds[residues[-1] + 1]))
         first, size = bounds[residues], bounds[residues + 1] - bounds[residues]
         before = np.cumsum(size) - size
         return np.arange(int(size.sum())) + np.repeat(first - before, size)
@@ -97,6 +102,19 @@ class Tidy:
     def id_of(self, residue: int) -> str:
         """Author number and insertion code."""
         return f"{self.columns.number[residue]}{chr(self.columns.insertion[residue]).strip()}"
+
+
+class _Texts(dict):
+    """Numbers as text; nearly all files use the same few thousand."""
+
+    def __missing__(self, number: int) -> str:
+        text = str(number)
+        if len(self) < 20_000:
+            self[number] = text
+        return text
+
+
+_TEXT_OF_NUMBER = _Texts()
 
 
 def _placed(coord: np.ndarray) -> np.ndarray:
