@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from tertia.tasks.quality.graph import CUTOFF, REACH, SEPARATIONS, join, residue_graph
-from tertia.tasks.quality.graphqa import GraphQa, mean_by, squared_error
+from tertia.nn.message_passing import mean_by
+from tertia.nn.residue_graph import CUTOFF, REACH, SEPARATIONS, join, residue_graph
+from tertia.tasks.quality.graphqa import GraphQa, squared_error
 from tests.structures import make_chain
 
 

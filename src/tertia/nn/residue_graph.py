@@ -1,4 +1,4 @@
-"""The residue graph of GraphQA (Baldassarre et al. 2021) and what it knows of nodes and edges."""
+"""A protein as a graph of residues, as GraphQA builds it (Baldassarre et al. 2021), from C-alphas alone."""
 
 from __future__ import annotations
 
