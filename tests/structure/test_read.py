@@ -106,6 +106,13 @@ def test_numbers_that_jump_at_a_broken_bond_make_unknown_residues():
     assert chain.residue_id[12:16] == ("",) * 4
 
 
+def test_the_sequence_table_names_unobserved_residues_too():
+    made = without(polymer(30, seed=2, first=101), [0, 12, 13, 29])
+    chain, _ = only(read(mmcif_text([made])))
+    assert chain.residue_id == tuple(str(number) for number in range(101, 131))
+    assert np.flatnonzero(~chain.seen).tolist() == [0, 12, 13, 29]
+
+
 @pytest.mark.parametrize("case", ["unbroken", "too many", "backwards"])
 def test_other_jumps_are_flagged_and_nothing_is_inserted(case):
     whole = polymer(30, seed=2, coord=helix(30))

@@ -39,5 +39,6 @@ class Header:
     plddt: bool = False  # the B-factor column holds a confidence of 0-100
     n_models: int = 1
     sequences: dict[str, tuple[str, ...]] = field(default_factory=dict)  # author chain -> full sequence, residue names
+    author_ids: dict[str, tuple[str, ...]] = field(default_factory=dict)  # author chain -> id of each residue of it
     parents: dict[str, str] = field(default_factory=dict)  # modified residue -> parent, as this file itself says
     notes: tuple[str, ...] = ()

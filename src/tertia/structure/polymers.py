@@ -167,6 +167,9 @@ def _chain(atoms: Atoms, register: Register, ids: list[str], name: bytes, header
     residue_id = ids
     if len(ids) < len(register.sequence):
         named = np.full(len(register.sequence), "", dtype=object)
+        listed = header.author_ids.get(name.decode("latin1"), ())
+        if len(listed) == len(named) == len(header.sequences.get(name.decode("latin1"), ())):
+            named[:] = listed
         named[register.position] = ids
         residue_id = named.tolist()
     if not name.strip():

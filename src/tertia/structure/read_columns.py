@@ -253,9 +253,20 @@ def _cif_header(structure: gemmi.Structure, block, kind: str, *, n_models: int, 
         plddt=_holds_plddt(block),
         n_models=n_models,
         sequences=_sequences(structure),
+        author_ids=_author_ids(block),
         parents={m.res_id.name: m.parent_comp_id for m in structure.mod_residues},
         notes=notes,
     )
+
+
+def _author_ids(block) -> dict[str, tuple[str, ...]]:
+    """Return author number and insertion code of every residue of each chain, observed or not."""
+    columns = ("pdb_strand_id", "seq_id", "pdb_seq_num", "pdb_ins_code")
+    ids: dict[str, dict[str, str]] = {}
+    for strand, place, number, insertion in block.find("_pdbx_poly_seq_scheme.", list(columns)):
+        code = "" if insertion in (".", "?") else insertion
+        ids.setdefault(strand.strip("'\""), {}).setdefault(place, "" if number in (".", "?") else number + code)
+    return {strand: tuple(of_place.values()) for strand, of_place in ids.items()}
 
 
 _RESOLUTION_TAGS = ("_refine.ls_d_res_high", "_em_3d_reconstruction.resolution", "_reflns.d_resolution_high")
