@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import fields
 
+import gemmi
 import numpy as np
 import pytest
 
@@ -12,7 +13,7 @@ from tertia.errors import InputError
 from tertia.structure import read_columns
 from tertia.structure.columns import Columns
 from tertia.structure.polymers import Provenance, protein_chains
-from tertia.structure.read_regular_pdb import regular_columns
+from tertia.structure.read_regular_pdb import LIGANDS, regular_columns
 from tests.structures import (
     calcium,
     ligand,
@@ -143,3 +144,18 @@ def test_damaged_files_are_read_alike_or_left_to_the_general_reader(monkeypatch)
         except InputError as error:
             pytest.fail(f"read by columns, refused by the general reader: {error}")
     assert 80 < n_regular < 320
+
+
+def test_ligands_are_what_the_parser_never_takes_for_a_link():
+    for name in LIGANDS.split():
+        known = gemmi.find_tabulated_residue(name)
+        assert known.found() and not known.is_amino_acid() and not known.is_nucleic_acid(), name
+
+
+@pytest.mark.parametrize("followers", [[], [water()], [ligand(), water(504)]], ids=len)
+def test_ligands_behind_a_chain_without_ter_are_set_apart(followers, monkeypatch):
+    text = pdb_text([polymer(12, seed=1)], hetero={"A": followers})
+    content = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("TER")).encode()
+    assert assert_same(content, monkeypatch)
+    n_others = len(regular_columns(content).polymer) - 12
+    assert regular_columns(content).polymer.tolist() == [True] * 12 + [False] * n_others

@@ -9,6 +9,7 @@ import os
 import tarfile
 import time
 import tracemalloc
+import zlib
 
 import pytest
 
@@ -107,6 +108,21 @@ def test_damaged_gz_is_an_input_error(damage):
     noisy = bytes(range(256)) * 20
     with pytest.raises(InputError, match="compress"):
         decompress(damage(gzip.compress(noisy)), "x.gz")
+
+
+@pytest.mark.parametrize("package", ["isal", "zlib"])
+def test_both_unpackers_of_gzip_do_alike(package, monkeypatch):
+    unpacker = pytest.importorskip("isal.isal_zlib") if package == "isal" else zlib
+    monkeypatch.setattr(sources, "inflate", unpacker)
+    noisy = os.urandom(5000) + TEXT
+    packed = gzip.compress(noisy)
+    assert decompress(packed + gzip.compress(TEXT) + b"\0" * 7, "x.gz") == noisy + TEXT
+    with pytest.raises(InputError, match="too early"):
+        decompress(packed[:-3], "x.gz")
+    with pytest.raises(InputError, match="damaged compression"):
+        decompress(packed[:-6] + b"abc" + packed[-3:], "x.gz")
+    with pytest.raises(InputError, match="larger than"):
+        decompress(packed, "x.gz", max_bytes=5000)
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, lambda content: lzma.compress(content, preset=0)], ids=["gz", "xz"])

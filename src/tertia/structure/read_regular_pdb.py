@@ -56,6 +56,12 @@ for _symbol in _SYMBOLS.split():
 
 _STANDARD = frozenset(_code(name.encode()) for name in LETTER_OF_NAME)
 _WATERS = frozenset(_code(name) for name in (b"HOH", b"DOD", b"WAT", b"H2O"))
+LIGANDS = """
+ACT ATP BGC BMA BR CA CD CL CO CU EDO FAD FE FMN FMT FUC GAL GLC GOL HEM HG IOD K MAN MES MG MN MPD NA NAG NDG
+NI PEG PLP PO4 SO4 TRS XYP ZN
+"""
+_LIGANDS = _WATERS | {_code(name.rjust(3).encode()) for name in LIGANDS.split()}
+"""As they stand in their columns: the commonest of those that never are links of a chain."""
 
 
 def regular_columns(content: bytes) -> Columns | None:
@@ -288,8 +294,8 @@ _ODD_ZERO = re.compile(rb"[ -]0\d|-0")
 def _polymer(residues: np.ndarray, n_residues_before_ter: list[int]) -> np.ndarray | None:
     """Tell what belongs to a polymer: all that stands before the one TER record of its chain.
 
-    A chain without one is a polymer where it is standard amino acids in ATOM records, and none where it is waters. None
-    where all that is not clear: waters before a TER record, two of them in a chain, other chains without one.
+    A chain without one is a polymer as far as it is standard amino acids in ATOM records, if what follows can only be a
+    ligand. None where all that is not clear: waters before a TER record, two of them in a chain, other chains without.
     """
     chain, name = residues["chain"], (residues["residue_name"] & np.uint32(0xFFFFFF))
     if not n_residues_before_ter and _are_standard(residues["record"], name):
@@ -313,11 +319,13 @@ def _polymer(residues: np.ndarray, n_residues_before_ter: list[int]) -> np.ndarr
     if known.any() and np.isin(chain[doubtful], chain[known]).any():
         return None
     for one in set(chain[doubtful].tolist()):
-        part = doubtful & (chain == one)
-        if _are_standard(residues["record"][part], name[part]):
-            polymer[part] = True
-        elif not _WATERS.issuperset(name[part].tolist()):
+        part = np.flatnonzero(doubtful & (chain == one))
+        listed = name[part].tolist()
+        is_hetero = (residues["record"][part] == ord("H")).tolist()
+        end = next((k for k, n in enumerate(listed) if is_hetero[k] or n not in _STANDARD), len(listed))
+        if end < len(listed) and listed[end] not in _LIGANDS:
             return None
+        polymer[part[:end]] = True
     return polymer
 
 
