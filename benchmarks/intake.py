@@ -6,6 +6,7 @@ Every round reads the same files by every reader, one after the other, so that a
 the table gives medians over the rounds, of processor time. tertia makes chains with all heavy atoms and the report;
 the others make their own objects only (biotite with its array, Biopython with the Structure). "gemmi" is bare
 `gemmi.read_structure(path)`; "gemmi with entities" calls `setup_entities()` too, which tells polymers from the rest.
+The mmCIF and BinaryCIF rows read a fifth of the same structures, written by gemmi and turned to BinaryCIF by biotite.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import statistics
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,10 +46,58 @@ def unpack(data: Path, folder: Path, n_files: int) -> tuple[list[str], list[str]
     return plain, packed
 
 
+def write_cif(plain: list[str], folder: Path) -> tuple[list[str], list[str]]:
+    """Write the structures as mmCIF and as BinaryCIF, neither packed, and return both lists of paths."""
+    from biotite.structure.io.pdbx import (
+        BinaryCIFBlock,
+        BinaryCIFCategory,
+        BinaryCIFColumn,
+        BinaryCIFFile,
+        CIFFile,
+        compress,
+    )
+
+    text, binary = [], []
+    for path in plain:
+        structure = gemmi.read_structure(path)
+        structure.setup_entities()
+        structure.assign_label_seq_id()
+        text.append(str(folder / (Path(path).stem + ".cif")))
+        structure.make_mmcif_document().write_file(text[-1])
+        binary.append(str(folder / (Path(path).stem + ".bcif")))
+        categories = {
+            name: BinaryCIFCategory({key: BinaryCIFColumn(*typed(column)) for key, column in category.items()})
+            for name, category in CIFFile.read(text[-1]).block.items()
+        }
+        compress(BinaryCIFFile({"x": BinaryCIFBlock(categories)})).write(binary[-1])
+    return text, binary
+
+
+def typed(column):
+    """Return the values as integers or else numbers or else text, as a data bank would, and the mask or None."""
+    from biotite.structure.io.pdbx import BinaryCIFData
+
+    mask = None if column.mask is None else BinaryCIFData(column.mask.array)
+    for kind in (int, float, str):
+        try:
+            return BinaryCIFData(column.as_array(kind)), mask
+        except ValueError:
+            continue
+    raise AssertionError("anything is text")
+
+
 def read_biotite(path: str) -> None:
     from biotite.structure.io.pdb import PDBFile
 
     PDBFile.read(path).get_structure(model=1)
+
+
+def read_biotite_binary(path: str) -> None:
+    from biotite.structure.io.pdbx import BinaryCIFFile, get_structure
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # columns that gemmi leaves out and that have a substitute
+        get_structure(BinaryCIFFile.read(path), model=1)
 
 
 def read_biopython(path: str) -> None:
@@ -68,14 +118,19 @@ def seconds(reader: Callable, paths: list[str]) -> float:
     return (time.process_time() - started) / len(paths)
 
 
-def measure(plain: list[str], packed: list[str], rounds: int) -> dict[str, float]:
-    """Return the median processor seconds a file of each reader; the slow two read a tenth of the files."""
+def measure(plain: list[str], packed: list[str], folder: Path, rounds: int) -> dict[str, float]:
+    """Return the median processor seconds a file of each reader; the slow ones read a fifth of the files."""
+    text, binary = write_cif(plain[::5], folder)
     readers: dict[str, tuple[Callable, list[str]]] = {
         "gemmi, plain": (gemmi.read_structure, plain),
         "gemmi with entities, plain": (read_gemmi_with_entities, plain),
         "tertia, plain": (read_structure, plain),
         "gemmi, gz": (gemmi.read_structure, packed),
         "tertia, gz": (read_structure, packed),
+        "gemmi, mmCIF": (gemmi.read_structure, text),
+        "tertia, mmCIF": (read_structure, text),
+        "biotite, BinaryCIF": (read_biotite_binary, binary),
+        "tertia, BinaryCIF": (read_structure, binary),
         "biotite, plain": (read_biotite, plain[::5]),
     }
     try:
@@ -110,6 +165,10 @@ def page(times: dict[str, float], wall: tuple[float, float], n_files: int) -> st
         for k in ("plain", "gz")
     ]
     ratios += [
+        f"* tertia / {other}: {times[f'tertia, {k}'] / times[f'{other}, {k}']:.2f} ({k})"
+        for other, k in (("gemmi", "mmCIF"), ("biotite", "BinaryCIF"))
+    ]
+    ratios += [
         f"* {name} / tertia: {times[f'{name}, plain'] / times['tertia, plain']:.1f}" + goal
         for name, goal in (("biotite", ""), ("Biopython", " (goal: at least 15)"))
         if f"{name}, plain" in times
@@ -142,7 +201,11 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         plain, packed = unpack(options.data, Path(folder), options.files)
-        text = page(measure(plain, packed, options.rounds), parallel(packed, min(options.rounds, 3)), options.files)
+        text = page(
+            measure(plain, packed, Path(folder), options.rounds),
+            parallel(packed, min(options.rounds, 3)),
+            options.files,
+        )
     print(text)
     if options.write:
         target = ROOT / "docs" / "results" / "intake_speed.md"
