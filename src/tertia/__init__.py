@@ -20,6 +20,7 @@ _MODULE_OF_NAME = {
     "RecipeError": "errors",
     "Store": "data.store",
     "TertiaError": "errors",
+    "decoys": "decoys",
     "embed": "embed",
     "evaluate_denoising": "evaluate",
     "fetch": "fetch",

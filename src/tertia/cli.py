@@ -253,6 +253,31 @@ def embed(
     leave(result.failed)
 
 
+@app.command(
+    epilog=examples(
+        "tertia decoys 1abc.cif 2xyz.cif -o decoys", "tertia decoys natives/ -o decoys --number 100 --jobs 2"
+    )
+)
+def decoys(
+    inputs: Inputs,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the decoys; a killed run is continued.")],
+    number: Annotated[int, typer.Option(min=1, help="Decoys of each chain.")] = 40,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")] = 0,
+    generators: Annotated[
+        str, typer.Option(help="Kinds of errors, joined by commas: torsion,elastic,register,template,fragment,hinge.")
+    ] = "",
+    jobs: Jobs = 1,
+) -> None:
+    """Make models with realistic errors and exact labels out of native structures, for training."""
+    from tertia.decoys import GENERATORS, decoys
+
+    kinds = generators.split(",") if generators else tuple(GENERATORS)
+    report = decoys(inputs, output, number=number, seed=seed, generators=kinds, jobs=jobs, progress=True)
+    print(report.table())
+    tell([f"error: {error}" for error in report.failed])
+    leave(report.failed)
+
+
 @app.command(epilog=examples("tertia verify 1abc.cif", "tertia verify structures/ --model runs/mine"))
 def verify(inputs: Inputs, model: Model = "distmap", jobs: Jobs = 1, as_json: AsJson = False) -> None:
     """Check batch invariance, rigid motion, register and determinism on your own structures."""

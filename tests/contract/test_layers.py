@@ -26,6 +26,7 @@ LAYER = {
     "training": 5,
     "embedding": 5,
     "recipe": 6,
+    "decoys": 7,
     "doctor": 7,
     "embed": 7,
     "evaluate": 7,
