@@ -18,11 +18,12 @@ from tertia.structure.geometry import dihedrals
 CLASH = 4.0
 """CA-CA in Angstrom that residues three or more apart keep; in crystals 1 in 1,000 such pairs is nearer."""
 _SECOND = (5.2, 7.2)  # what CA-CA two residues on may be, Angstrom
-_N_ROUNDS, _N_BOND_ROUNDS, _N_BACKBONE_ROUNDS = 120, 20, 60
+_N_ROUNDS, _N_BOND_ROUNDS, _N_BACKBONE_ROUNDS = 160, 20, 120
 _CLASH_EVERY = 10
-_TURNS_LOOKED_UP = (30, 50, 70, 90)
+_TURNS_LOOKED_UP = (30, 60, 90, 120)
 _TURNED_AWAY = np.radians(30.0)
-_BACKBONE = ((0, 1, 1.458), (1, 2, 1.525), (0, 2, 2.460), (2, 3, 1.329), (1, 3, 2.425), (2, 4, 2.435))
+_BONDS = ((0, 1, 1.458), (1, 2, 1.525), (2, 3, 1.329))
+_BACKBONE = ((0, 2, 2.460), (1, 3, 2.425), (2, 4, 2.435), *_BONDS)
 """Distances of N, CA, C (0, 1, 2) and of the next residue's N, CA (3, 4), Angstrom (Engh & Huber 1991)."""
 
 
@@ -198,8 +199,9 @@ def _stretches(bonded: np.ndarray) -> list[tuple[int, int]]:
 def _settle_backbone(backbone: np.ndarray) -> None:
     """Restore the distances of N and C, in place, (M, 3 atoms, 3) Angstrom; the C-alphas stay where they are."""
     flat = backbone.reshape(-1, 3)
-    for _ in range(_N_BACKBONE_ROUNDS):
-        for first, second, wanted in _BACKBONE:
+    for turn in range(_N_BACKBONE_ROUNDS):
+        # Bonds have the last word: where C-alphas leave no choice, the angles give way.
+        for first, second, wanted in _BACKBONE if turn < _N_BACKBONE_ROUNDS - _N_BOND_ROUNDS else _BONDS:
             a, b = flat[first::3], flat[second::3]
             a, b = a[: len(b)], b[: len(a)]
             apart = b - a

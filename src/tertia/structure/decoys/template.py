@@ -56,7 +56,7 @@ def draw(native: Trace, others: list[Trace], generator: np.random.Generator) -> 
     template = fitting[int(generator.integers(len(fitting)))]
     if len(template) > 2 * len(native) + 50:
         begin = int(generator.integers(len(template) - 2 * len(native)))
-        template = _part(template, begin, begin + 2 * len(native))
+        template = template.taking(np.arange(begin, begin + 2 * len(native)))
     if (template.n is None) != (native.n is None):
         template = replace(template, n=None, c=None)
     score = _scores()[letter_indices(native.letters)[:, None], letter_indices(template.letters)[None, :]]
@@ -73,11 +73,6 @@ def _scores() -> np.ndarray:
     for number, letters in enumerate(_CLASSES):
         kind[[LETTERS.index(letter) + 1 for letter in letters]] = number
     return np.where(np.eye(N_INDICES, dtype=bool), _SAME, np.where(kind[:, None] == kind, _ALIKE, _OTHER))
-
-
-def _part(trace: Trace, start: int, stop: int) -> Trace:
-    places = np.arange(start, stop)
-    return replace(trace.taking(places), letters=trace.letters[start:stop], residue=trace.residue[start:stop])
 
 
 def _align(score: np.ndarray) -> np.ndarray:

@@ -14,6 +14,8 @@ BOND = 3.82
 CIS = 3.3
 """Below this many Angstrom a native CA-CA bond is cis and stays as long as it is."""
 _N_TURNS = 120
+_PULL = 1.5
+"""Weight of the density in the choice of a turn; 1 takes what is likeliest if geometry scatters by the widths."""
 _WIDTHS = np.array([0.5, 0.5, 0.5])  # of Angstrom, Angstrom, and chord of the dihedral, in the search for the nearest
 
 
@@ -23,6 +25,7 @@ class Texture:
 
     bond: np.ndarray  # (M - 1,) float64, Angstrom
     turns: np.ndarray  # (K, 4) float64, d(i, i+2), d(i+1, i+3), dihedral in radians, d(i, i+3); Angstrom
+    rarity: np.ndarray  # (K,) float64, in the square of a distance: what is rare must be nearer to be taken
     swell: float  # largest ratio to the native's radius of gyration
 
     @classmethod
@@ -37,7 +40,7 @@ class Texture:
         chosen = [others[k] for k in generator.permutation(len(others))[:3]]
         turns = np.concatenate([turns_of(trace) for trace in (native, *chosen)])
         turns = turns[generator.permutation(len(turns))[:_N_TURNS]]
-        return cls(bond, turns, 1.0 + (1.0 - aim) * float(generator.uniform(0.0, 0.25)))
+        return cls(bond, turns, _rarity(turns), 1.0 + (1.0 - aim) * float(generator.uniform(0.0, 0.25)))
 
     def nearest(self, alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the distances two and three places on, (M - 2,) and (M - 3,), of the most similar turns there are."""
@@ -46,7 +49,7 @@ class Texture:
             return second, along(alpha, 3)
         here = _features(second[:-1], second[1:], angle)  # (M - 3, 4)
         there = _features(*self.turns[:, :3].T)
-        best = self.turns[(np.square(there).sum(axis=1) - 2.0 * here @ there.T).argmin(axis=1)]
+        best = self.turns[(np.square(there).sum(axis=1) + self.rarity - 2.0 * here @ there.T).argmin(axis=1)]
         wanted, count = np.zeros(len(second)), np.zeros(len(second))
         for column, rows in ((0, slice(None, -1)), (1, slice(1, None))):
             wanted[rows] += best[:, column]
@@ -62,6 +65,14 @@ def turns_of(trace: Trace) -> np.ndarray:
     turns = np.stack([second[:-1], second[1:], angle, third], axis=1)[whole]
     sane = (turns[:, :2] > 4.9).all(axis=1) & (turns[:, :2] < 7.4).all(axis=1) & (turns[:, 3] > 4.5)
     return turns[sane]
+
+
+def _rarity(turns: np.ndarray) -> np.ndarray:
+    """Return minus the log density of turns around each, (K,); without it the odd ones attract too many."""
+    at = _features(*turns[:, :3].T)
+    squares = np.square(at).sum(axis=1)
+    near = np.exp(-0.5 * np.maximum(squares[:, None] + squares - 2.0 * at @ at.T, 0.0)).sum(axis=1)
+    return -_PULL * np.log(near)
 
 
 def _features(first: np.ndarray, second: np.ndarray, angle: np.ndarray) -> np.ndarray:

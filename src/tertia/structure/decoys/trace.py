@@ -83,9 +83,10 @@ class Trace:
         return replace(self, alpha=place(self.alpha), n=place(self.n), c=place(self.c))
 
     def taking(self, places: np.ndarray) -> Trace:
-        """Return the same letters with the coordinates of the residues at `places`, (M,) int."""
+        """Return the residues at `places`, (N,) int."""
         n, c = (None if part is None else part[places] for part in (self.n, self.c))
-        return replace(self, alpha=self.alpha[places], n=n, c=c)
+        letters = "".join(self.letters[k] for k in places)
+        return Trace(self.name, letters, self.residue[places], self.alpha[places], n, c)
 
     def chain(self, native: Chain) -> Chain:
         """Return the trace as a chain in the register of `native`, with N, CA, C, O, CB, or CA alone.
