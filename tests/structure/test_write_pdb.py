@@ -21,7 +21,9 @@ def read_back(text: str) -> Chain:
 
 
 def test_a_chain_read_back_is_the_same() -> None:
-    chain = make_chain(40, seed=3, entry="made", missing=[11, 12], sequence="ACDEFGHIKLMNPQRSTVWYXACDEFGHIKLMNPQRSTVWYW"[:40])
+    chain = make_chain(
+        40, seed=3, entry="made", missing=[11, 12], sequence="ACDEFGHIKLMNPQRSTVWYXACDEFGHIKLMNPQRSTVWYW"[:40]
+    )
     back = read_back(pdb_text(chain))
     assert (back.sequence, back.id, back.key) == (chain.sequence, chain.id, chain.key)
     assert [one for one, seen in zip(back.residue_id, back.seen, strict=True) if seen] == [
