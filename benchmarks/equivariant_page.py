@@ -10,7 +10,7 @@ efficiency". Does it?
 """
 
 CONCLUSION = """**So the claim holds against the SE(3)-Transformer, in training, and not in general.** Against EGNN as deep or on all
-pairs, or tensors of l = 2, the distance map is cheaper by a factor near two and no more. EGNN and a tensor
+pairs, or tensors of l = 2, the distance map is cheaper by a factor of two to four and no more. EGNN and a tensor
 field network of vectors, at the depths they are used with, train *faster* than the paper network. On whole chains the map
 is the dear one, but for the SE(3)-Transformer on short ones: it has L x L pairs, a graph of k neighbours k L edges, so it falls behind in proportion to L. The
 case for distance maps has to be made by what their embeddings know, which this page says nothing about; tertia's own
