@@ -9,21 +9,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from tertia.embedding import Embedding
 from tertia.embedding.chain_embedding import LEVELS
 from tertia.embedding.files import checked_suffix
 from tertia.embedding.plan import Plan
 from tertia.embedding.run import Run
-from tertia.errors import CheckpointError, InputError
+from tertia.encoders import open_encoder
+from tertia.errors import InputError
 
 if TYPE_CHECKING:
     from tertia.data.store import Store
     from tertia.structure.chain import Chain
     from tertia.training.checkpoint import Checkpoint
 
-PRECISIONS = ("fp32", "bf16", "fp16")
 WINDOW_RESIDUES = 2_000_000
 """So many residues are read, sorted by length and embedded at a time: 1-2 GB of chains with all their atoms."""
 
@@ -70,7 +68,8 @@ def embed(
 
     Parameters
     ----------
-    inputs: files, folders, globs, tar archives, "-", a store or its folder, or chains.
+    inputs: files, folders, globs, tar archives, "-", a store or its folder, or chains; FASTA files where the family
+        needs no coordinates.
     output: .h5, .npz or .parquet (protein level only). A run that was killed is continued by the same call and ends in
         the same bytes. Chains of one name get ".2", ".3", ... and a note.
     model: name of a shipped model, checkpoint folder, or what `tertia.load` returned; default "distmap".
@@ -101,11 +100,12 @@ def embed(
     """
     levels = _checked_levels(levels, output)
     path = _checked_output(output, overwrite=overwrite, dry_run=dry_run)
-    family, encoder, provenance, notes = _encoder_of(model, sigmas, precision, device)
+    opened = open_encoder(model, sigmas=sigmas, precision=precision, device=device)
+    family, encoder = opened.family, opened.encoder
     if "pair" in levels and not hasattr(encoder, "encode_pairs"):
         raise InputError("levels", found=f"the family {family.name} has no pair level", allowed="protein, residue")
-    run = Run(family, encoder, provenance=provenance, levels=levels, memory=memory, progress=progress)
-    run.notes += notes
+    run = Run(family, encoder, provenance=opened.provenance, levels=levels, memory=memory, progress=progress)
+    run.notes += opened.notes
     chains = _chains(inputs, run, jobs=jobs, model=model_number, assembly=assembly)
     if dry_run:
         plans = tuple(run.plan(window) for window in _windows(chains))
@@ -144,77 +144,6 @@ def _checked_output(output: str | Path | None, *, overwrite: bool, dry_run: bool
     return path
 
 
-# --- the model -----------------------------------------------------------------------------------------------------
-
-
-def _encoder_of(
-    model: str | Path | Checkpoint | None, sigmas: Sequence[float] | None, precision: str, device: str | None
-) -> tuple[Any, Any, dict[str, object], list[str]]:
-    """Return family, encoder, provenance and notes."""
-    import torch
-
-    from tertia import __version__
-    from tertia.training import checkpoint
-
-    if precision not in PRECISIONS:
-        raise InputError("precision", found=repr(precision), allowed=", ".join(PRECISIONS))
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError("device", found=f"{device!r} cannot be used ({str(error).splitlines()[0]})") from None
-    trained = checkpoint.load(model or "distmap") if isinstance(model, str | Path | None) else model
-    family, network = trained.family, trained.network
-    provenance = {"model": family.name, "sha256": str(trained.meta.get("sha256", "")), "precision": precision,
-                  "tertia": __version__}  # fmt: skip
-    if not hasattr(network, "encoder"):
-        if sigmas is not None or precision != "fp32":
-            raise CheckpointError(
-                str(model), found=f"the family {family.name} has no noise levels and computes in fp32 only"
-            )
-        return family, _Dense(network.to(device), device), provenance, []
-    chosen, notes = _chosen_levels(family, sigmas)
-    provenance["sigmas"] = [round(float(family.sigmas[level]), 6) for level in chosen]
-    return family, network.encoder(chosen, precision=precision, device=device), provenance, notes
-
-
-def _chosen_levels(family: Any, sigmas: Sequence[float] | None) -> tuple[list[int], list[str]]:
-    """Return the noise levels that are nearest to the given ones, and what was rounded."""
-    if sigmas is None:
-        return [family.embed_level], []
-    table = family.sigmas.numpy()
-    sigmas = [sigmas] if isinstance(sigmas, int | float) else list(sigmas)
-    chosen, notes = [], []
-    for sigma in sigmas:
-        if not table[-1] / 1.2 <= sigma <= table[0] * 1.2:
-            allowed = f"{table[-1]:g} to {table[0]:g} Angstrom"
-            raise InputError("sigmas", found=f"{sigma:g} is outside of what the model was trained on", allowed=allowed)
-        level = int(np.abs(np.log(table / sigma)).argmin())
-        chosen.append(level)
-        if abs(table[level] / sigma - 1) > 0.01:
-            notes.append(f"noise level {sigma:g} Angstrom: the nearest one of the model, {table[level]:.3g}, was taken")
-    if not chosen or len(set(chosen)) < len(chosen):
-        raise InputError("sigmas", found="none given" if not chosen else "two of them are the same level of the model")
-    return chosen, notes
-
-
-class _Dense:
-    """The encoder of a family that has no other: the network itself."""
-
-    def __init__(self, network: Any, device: str) -> None:
-        self.network, self.device = network, device
-
-    def encode(self, inputs: Any) -> Any:
-        import torch
-
-        with torch.inference_mode():
-            moved = type(inputs)(**{name: value.to(self.device) for name, value in vars(inputs).items()})
-            return self.network.encode(moved)
-
-    def memory(self, n_residues: int, *, pair: bool = False) -> int:
-        return 0
-
-
 # --- the chains ----------------------------------------------------------------------------------------------------
 
 
@@ -238,6 +167,8 @@ def _chains(inputs: Any, run: Run, *, jobs: int, model: int, assembly: str | Non
                 if isinstance(found, InputError):
                     run.fail(found)
                 else:
+                    for error in found.report.refused:
+                        run.fail(error)
                     yield from found.chains
 
 

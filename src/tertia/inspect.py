@@ -1,4 +1,4 @@
-"""Show what is in structure files and what intake did to it."""
+"""Show what is in structure and FASTA files and what intake did to it."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ def inspect(
 ) -> Iterator[IntakeReport | InputError]:
     """Yield the intake report of each file, or the InputError of one that cannot be read, in the order of the inputs.
 
+    Records of a FASTA file that cannot be read yield their InputErrors behind its report.
+
     Parameters
     ----------
     inputs: files, folders, globs, tar archives, or "-" for a list on stdin.
@@ -38,7 +40,11 @@ def inspect(
     if isinstance(inputs, str):
         inputs = [inputs]
     for result in read_inputs(inputs, model=model, assembly=assembly, jobs=jobs, progress=progress):
-        yield result if isinstance(result, InputError) else result.report
+        if isinstance(result, InputError):
+            yield result
+        else:
+            yield result.report
+            yield from result.report.refused
 
 
 def to_json(report: IntakeReport) -> str:

@@ -17,8 +17,8 @@ from tertia.data.store import INDEX
 from tertia.data.writer import Placement, StoreWriter, Summary
 from tertia.errors import InputError
 from tertia.progress import Progress
-from tertia.sequence.clusters import clusters
-from tertia.sequence.fasta import Record
+from tertia.sequence.clusters import clusters, equal_groups
+from tertia.sequence.fasta import Record, header_field
 from tertia.structure.chain import Chain
 
 REPORT = "report.json"
@@ -36,26 +36,29 @@ class Plan:
     seed: int
     tool: str
     model: int
+    split_by: str = ""
 
     def as_dict(self) -> dict:
         """Return the plan as JSON values."""
         values = vars(self) | {"filters": self.filters.as_dict()}
+        if not self.split_by:  # so that stores from before there was a choice are known again
+            del values["split_by"]
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
 def prepare(
     inputs: Sequence[str] | str, output: str | Path, *, exclude: Sequence[str | Path] = (), identity: float = 0.3,
     fractions: Sequence[float] = FRACTIONS, seed: int = 0, tool: str = "auto", model: int = 1, jobs: int = 1,
-    progress: bool = True, **limits,
+    split_by: str = "", progress: bool = True, **limits,
 ) -> PrepareReport:  # fmt: skip
-    """Read structures into a store of unique, clustered, split chains, and report what was refused and why.
+    """Read structures or sequences into a store of unique, clustered, split chains; report what was refused and why.
 
     A killed run is continued by the same call, and ends in the same bytes as one that was not interrupted; a
     finished one returns its report at once.
 
     Parameters
     ----------
-    inputs: files, folders, globs, tar archives, "-" for a list on stdin.
+    inputs: files, folders, globs, tar archives, "-" for a list on stdin; FASTA files give chains without coordinates.
     output: folder of the store; new, or begun with the same settings.
     exclude: FASTA files and stores; chains that neighbour one of their sequences are refused (see `data.leak`).
     identity: of clusters and of excluded neighbours, 0 to 1.
@@ -64,6 +67,8 @@ def prepare(
     tool: what compares sequences: "auto" (MMseqs2 where installed), "mmseqs", "builtin".
     model: which model of a file, from 1.
     jobs: processes that read, and threads that compare.
+    split_by: a field of FASTA headers, such as "tax" for `>name tax=9606`: chains of one value stay together, instead
+        of clusters by identity. For corpora whose clustering takes too long; homologs may then be in several parts.
     progress: show progress on stderr.
     limits: fields of `data.filters.Filters` by name: min_length, max_length, max_resolution, methods, ca_distance,
         max_odd_bonds, max_missing_fraction, max_unknown_fraction.
@@ -76,7 +81,7 @@ def prepare(
     excluded = read_excluded([exclude] if isinstance(exclude, str | os.PathLike) else exclude)
     plan = Plan(
         tuple(map(os.fspath, inputs)), _filters(limits), fingerprint(excluded) if excluded else "", float(identity),
-        tuple(map(float, fractions)), int(seed), tool, int(model),
+        tuple(map(float, fractions)), int(seed), tool, int(model), split_by,
     )  # fmt: skip
     split_clusters([], [], fractions=plan.fractions)  # refuses wrong fractions before hours of reading
     with StoreWriter(output) as writer, Progress(progress) as bar:
@@ -136,8 +141,9 @@ def _read(writer: StoreWriter, plan: Plan, jobs: int, bar: Progress) -> None:
         if isinstance(result, InputError):
             note["failed"] = str(result)
         else:
-            note["chains"] = len(result.chains)
-            note["residues"] = sum(report.n_with_coordinates for report in result.report.chains)
+            note["chains"] = len(result.chains) + len(result.report.refused)
+            note["residues"] = sum(len(c) if c.atoms is None else int(c.seen.sum()) for c in result.chains)
+            note["refused"] = [[error.entry, "record", error.found] for error in result.report.refused]
             for chain in result.chains:
                 refusal = _taken(writer, replace(chain, frame=_shortened(chain.frame, parent)), plan.filters)
                 if refusal:
@@ -149,7 +155,7 @@ def _read(writer: StoreWriter, plan: Plan, jobs: int, bar: Progress) -> None:
 def _taken(writer: StoreWriter, chain: Chain, filters: Filters) -> tuple[str, str] | None:
     """Append a chain to the journal, or return the rule it breaks and what was found."""
     if chain.key in writer.record_of_key:
-        return "key", "another file had a chain of the same entry and name"
+        return "key", "a chain of the same entry and name was read before"
     refusal = filters.refusal(chain)
     if refusal is None:
         try:
@@ -197,17 +203,20 @@ def _finish(
     chains = [chain for chain in chains if chain.key not in leaked]
 
     bar.step("clustering")
-    groups = clusters([c.sequence for c in chains], identity=plan.identity, tool=plan.tool, threads=jobs)
-    number = groups.cluster.tolist()
-    heads = [chains[k].sequence for k in groups.representative.tolist()]
-    parts = split_clusters(number, heads, fractions=plan.fractions, seed=plan.seed)
+    if plan.split_by:
+        refused += [Refusal(source_of[c.record], c.key, "split_by", f"no {plan.split_by}= in its header")
+                    for c in chains if not _field(c, plan)]  # fmt: skip
+        chains = [chain for chain in chains if _field(chain, plan)]
+    number, names, grouping = _groups(chains, plan, jobs)
+    parts = split_clusters(number, names, fractions=plan.fractions, seed=plan.seed)
 
     bar.step("writing")
     report = PrepareReport(
         settings=plan.as_dict(), n_files=len(notes), n_chains=sum(note["chains"] for note in notes),
-        n_residues=sum(note["residues"] for note in notes), cluster_tool=groups.tool,
+        n_residues=sum(note["residues"] for note in notes), cluster_tool=grouping,
         parts=part_counts(parts, [len(c.sequence) for c in chains], number), rules=rule_counts(refused, failed),
         refused=tuple(sorted(refused)), failed=tuple(sorted(failed)),
+        n_without_coordinates=sum(c.n_seen == 0 for c in chains),
     )  # fmt: skip
     write_json(writer.path / REPORT, report.as_dict())
     writer.seal(
@@ -215,6 +224,21 @@ def _finish(
         ledger=ledger(excluded, leaks, identity=plan.identity, tool=plan.tool),
     )
     return report
+
+
+def _groups(chains: Sequence[Summary], plan: Plan, jobs: int) -> tuple[list[int], list[str], str]:
+    """Return the number and the name of the group of each chain, and what made the groups."""
+    if plan.split_by:
+        names = [_field(chain, plan) for chain in chains]
+        groups = equal_groups(names, plan.split_by)
+    else:
+        groups = clusters([c.sequence for c in chains], identity=plan.identity, tool=plan.tool, threads=jobs)
+        names = [chains[k].sequence for k in groups.representative.tolist()]
+    return groups.cluster.tolist(), names, groups.tool
+
+
+def _field(chain: Summary, plan: Plan) -> str:
+    return header_field(str(chain.meta.get("description", "")), plan.split_by)
 
 
 def _why(leak) -> str:

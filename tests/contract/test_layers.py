@@ -25,6 +25,7 @@ LAYER = {
     "tasks": 4,
     "training": 5,
     "embedding": 5,
+    "encoders": 6,
     "recipe": 6,
     "decoys": 7,
     "doctor": 7,
@@ -43,7 +44,10 @@ LAYER = {
     "explorer": 8,
 }
 
-SIDEWAYS = {("verify", "embed")}  # verify re-checks the very function that users call
+SIDEWAYS = {
+    ("verify", "embed"),  # verify re-checks the very function that users call
+    ("structure", "sequence"),  # FASTA is read where structures are; sequence knows nothing of structure
+}
 
 # One family or task never imports another one; what they share has a lower home.
 CLOSED = {"models": {"family"}, "tasks": {"task", "metrics"}}

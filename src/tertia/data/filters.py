@@ -15,7 +15,7 @@ from tertia.structure.chain import Chain
 class Filters:
     """Limits that a chain must keep; generous by default, because the models read short, long and gapped chains."""
 
-    min_length: int = 20  # residues with a C-alpha
+    min_length: int = 20  # residues with a C-alpha; for a sequence without structure, residues
     max_length: int = 5000  # residues, missing ones included
     max_resolution: float = 9.0  # Angstrom; chains of unknown resolution pass
     methods: tuple[str, ...] = ()  # parts of method names to take, any case ("x-ray", "nmr"); () takes all
@@ -41,16 +41,22 @@ class Filters:
                 raise InputError("filters", found, found=f"cannot be: {self}", allowed="lower limit below upper limit")
 
     def refusal(self, chain: Chain) -> tuple[str, str] | None:
-        """Return (rule, what was found) for the first rule a chain breaks, None for a chain that is fit."""
+        """Return (rule, what was found) for the first rule a chain breaks, None for a chain that is fit.
+
+        A chain without atoms is a mere sequence: of the rules only those on length and letters hold for it.
+        """
         n_seen, length = int(chain.seen.sum()), len(chain)
         unknown = sum(letter not in LETTERS for letter in chain.sequence)
         method, resolution = str(chain.meta.get("method") or ""), chain.meta.get("resolution")
-        if n_seen < self.min_length:
-            return "min_length", f"{n_seen} residues with a C-alpha"
+        known = length if chain.atoms is None else n_seen
+        if known < self.min_length:
+            return "min_length", f"{known} residues" + ("" if chain.atoms is None else " with a C-alpha")
         if length > self.max_length:
             return "max_length", f"{length} residues"
         if unknown > self.max_unknown_fraction * length:
             return "max_unknown_fraction", f"{unknown} of {length} residues are none of the 20"
+        if chain.atoms is None:
+            return None
         if length - n_seen > self.max_missing_fraction * length:
             return "max_missing_fraction", f"{length - n_seen} of {length} residues have no C-alpha"
         if resolution is not None and float(resolution) > self.max_resolution:

@@ -15,7 +15,7 @@ class Refusal:
 
     source: str  # path, or "archive.tar!member"
     chain: str  # key
-    rule: str  # a field of Filters, "key", "duplicate" or "excluded"
+    rule: str  # a field of Filters, "record", "key", "duplicate" or "excluded"
     found: str
 
 
@@ -34,12 +34,13 @@ class PrepareReport:
     settings: Mapping[str, object]
     n_files: int  # files looked at, failed ones included
     n_chains: int  # protein chains in them
-    n_residues: int  # residues with coordinates in them
+    n_residues: int  # residues with coordinates in them, and all residues of mere sequences
     cluster_tool: str
     parts: Mapping[str, Mapping[str, int]]  # train, valid, test -> chains, residues, clusters
     rules: Mapping[str, int]  # rule -> number of chains it refused; "failed" -> number of files
     refused: tuple[Refusal, ...]
     failed: tuple[Failure, ...]
+    n_without_coordinates: int = 0  # chains in the store that are mere sequences
 
     def as_dict(self) -> dict:
         """Return JSON values."""
@@ -68,6 +69,8 @@ class PrepareReport:
         for rule, count in self.rules.items():
             label, what = ("failed", "files") if rule == "failed" else (f"refused: {rule}", "chains")
             lines.append(f"{label:<40}{count:>10,} {what}" if what == "chains" else f"{label:<22}{count:>10,} {what}")
+        if self.n_without_coordinates:
+            lines.append(f"{'without coordinates':<40}{self.n_without_coordinates:>10,} chains")
         lines.append(f"clusters by {self.cluster_tool}")
         return "\n".join(lines)
 

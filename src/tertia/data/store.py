@@ -79,7 +79,8 @@ class Store:
         return (self[position] for position in range(len(self)))
 
     def __repr__(self) -> str:
-        return f"Store({str(self.path)!r}, {len(self):,} chains, {self.n_residues:,} residues)"
+        bare = "" if self.has_coordinates else ", no coordinates"
+        return f"Store({str(self.path)!r}, {len(self):,} chains, {self.n_residues:,} residues{bare})"
 
     def alpha(self, position: int) -> tuple[np.ndarray, np.ndarray]:
         """Return C-alpha coordinates (L, 3) float32, Angstrom, NaN where missing, and letter indices (L,) uint8.
@@ -160,6 +161,11 @@ class Store:
     def n_seen(self) -> np.ndarray:
         """(n,) int32 residues of each chain that have a C-alpha."""
         return self._index["n_seen"]
+
+    @property
+    def has_coordinates(self) -> bool:
+        """Whether any chain has coordinates; a store made of FASTA files has none."""
+        return bool(np.any(self.n_seen))
 
     @property
     def cluster(self) -> np.ndarray:

@@ -15,7 +15,7 @@ from tertia.data.journal import Journal
 from tertia.data.record import ATOM_COLUMNS, RESIDUE_COLUMNS, WIDTH, Vocabulary, chain_columns
 from tertia.data.store import FORMAT, INDEX, SPLITS, shard_name
 from tertia.errors import InputError
-from tertia.structure.chain import Chain
+from tertia.structure.chain import Chain, key_of
 
 JOURNAL = "journal.bin"
 CHAIN, NOTE = b"C", b"N"
@@ -106,7 +106,7 @@ class StoreWriter:
         text = json.loads(columns["text"].tobytes())
         n_seen = int(np.isfinite(columns["alpha"][:, 0]).sum())
         sequence = columns["sequence"].tobytes().decode("ascii")
-        return Summary(number, f"{text['entry']}_{text['id']}", sequence, n_seen, text["meta"])
+        return Summary(number, key_of(text["entry"], text["id"]), sequence, n_seen, text["meta"])
 
     def seal(
         self, placements: Sequence[Placement] | None = None, *, ledger: Mapping[str, object] | None = None
@@ -189,7 +189,7 @@ class StoreWriter:
 
 def _index_rows(group: Sequence[Placement], records: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     texts = [json.loads(columns["text"].tobytes()) for columns in records]
-    keys = [f"{text['entry']}_{text['id']}".encode() for text in texts]
+    keys = [key_of(text["entry"], text["id"]).encode() for text in texts]
     return {
         "key": np.frombuffer(b"".join(keys), np.uint8),
         "key_length": np.array([len(key) for key in keys], np.int64),

@@ -95,7 +95,7 @@ class Run:
 
     def _refusal(self, chain: Chain) -> InputError | None:
         where = chain.frame or chain.entry
-        if not chain.seen.any():
+        if not self._seen(chain).any():
             return InputError(where, chain.key, found="no residue has a C-alpha")
         need = self.encoder.memory(len(chain), pair="pair" in self.levels)
         if self.memory is not None and need > self.memory:
@@ -181,8 +181,13 @@ class Run:
         wanted = {level: values for level, values in wanted.items() if level in self.levels}
         provenance = self.provenance | {"file": chain.frame}
         return Embedding(
-            key, chain.sequence, tuple(chain.residue_id), chain.seen, **wanted, pair=pair, provenance=provenance
-        )
+            key, chain.sequence, tuple(chain.residue_id), self._seen(chain), **wanted, pair=pair,
+            provenance=provenance,
+        )  # fmt: skip
+
+    def _seen(self, chain: Chain) -> np.ndarray:
+        """Return (L,) bool, the residues that the family sees."""
+        return chain.seen if self.family.needs_coordinates else np.ones(len(chain), bool)
 
     def _planned(self, accepted: list[Accepted], done: set[str]) -> Plan:
         lengths = np.array([len(chain) for chain, _, _ in accepted], dtype=np.int64)

@@ -36,6 +36,7 @@ class Family(Protocol):
     """A frozen dataclass of hyper-parameters; `Inputs` is one dataclass of tensors a family, padding is 0."""
 
     name: str
+    needs_coordinates: bool  # False: chains without atoms can be learned from and encoded, and every residue is seen
 
     def featurise(self, chain: Chain) -> Any:
         """Turn one chain into Inputs without a batch axis."""

@@ -53,6 +53,13 @@ def clusters(
     return Clusters(np.array(representative, np.int64), tool_name(path, tool))
 
 
+def equal_groups(values: Sequence[str], name: str) -> Clusters:
+    """Group by equal values of a property instead of by identity; the first with a value represents the others."""
+    first: dict[str, int] = {}
+    representative = [first.setdefault(value, number) for number, value in enumerate(values)]
+    return Clusters(np.array(representative, np.int64), f"equal {name}")
+
+
 def _greedy(sequences: Sequence[str], identity: float, coverage: float) -> list[int]:
     order = sorted(range(len(sequences)), key=lambda k: (-len(sequences[k]), sequences[k], k))
     index = WordIndex(sequences)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from tertia.errors import InputError
 
-_LETTERS = frozenset("ABCDEFGHIKLMNOPQRSTUVWXYZ")
+_LETTERS = "ABCDEFGHIKLMNOPQRSTUVWXYZ"
+_GAPS, _FOREIGN = re.compile(r"[\s.\-]"), re.compile(f"[^{_LETTERS}]")
 _LABELS = re.compile(r"[0-9.,;: +?-]+")
 """A line without any letter holds labels (one digit a residue), not sequence."""
 
@@ -22,30 +23,48 @@ class Record:
     name: str  # first word behind ">"
     sequence: str
     source: str = ""  # where it was read
+    description: str = ""  # the other words behind ">"
 
 
 def read_fasta(path: str | Path) -> list[Record]:
     """Read the records of a FASTA file, gz or not.
 
     Lower case is raised, gaps (`-`, `.`) and a final `*` are dropped, and so are lines of labels such as the third
-    line of "name, sequence, labels" triples. Letters O, U, B, Z, J and X are kept.
+    line of "name, sequence, labels" triples. Letters O, U, B, Z and X are kept.
 
     Raises InputError for text before the first ">", letters that are no amino acid, and records without a sequence.
     """
     records = []
-    for name, lines in _entries(path):
-        sequence = "".join(line for line in lines if not _LABELS.fullmatch(line)).upper()
-        sequence = re.sub(r"[\s.\-]", "", sequence).removesuffix("*")
-        wrong = next((k for k, letter in enumerate(sequence) if letter not in _LETTERS), None)
-        if wrong is not None:
-            raise InputError(
-                str(path), name, found=f"{sequence[wrong]!r} at position {wrong + 1} is not an amino-acid letter",
-                allowed="".join(sorted(_LETTERS)),
-            )  # fmt: skip
-        if not sequence:
-            raise InputError(str(path), name, found="has no sequence", allowed="at least one letter a record")
-        records.append(Record(name, sequence, str(path)))
+    for record in parse_fasta(_text(path), where=str(path)):
+        if isinstance(record, InputError):
+            raise record
+        records.append(record)
     return records
+
+
+def parse_fasta(text: str, *, where: str) -> Iterator[Record | InputError]:
+    """Yield the records of a FASTA text in order, and in the place of a bad one its InputError.
+
+    Raises InputError for text before the first ">".
+    """
+    for name, description, lines in _entries(text, where):
+        sequence = "".join(line for line in lines if not _LABELS.fullmatch(line)).upper()
+        sequence = _GAPS.sub("", sequence).removesuffix("*")
+        wrong = _FOREIGN.search(sequence)
+        if wrong:
+            yield InputError(
+                where, name, found=f"{wrong.group()!r} at position {wrong.start() + 1} is not an amino-acid letter",
+                allowed=_LETTERS,
+            )  # fmt: skip
+        elif not sequence:
+            yield InputError(where, name, found="has no sequence", allowed="at least one letter a record")
+        else:
+            yield Record(name, sequence, where, description)
+
+
+def header_field(description: str, name: str) -> str:
+    """Return the value of `name=value` among the words of a header, "" where there is none."""
+    return next((word[len(name) + 1 :] for word in description.split() if word.startswith(f"{name}=")), "")
 
 
 def write_fasta(path: str | Path, records: Iterable[Record]) -> None:
@@ -62,21 +81,21 @@ def is_fasta(path: str | Path) -> bool:
         return False
 
 
-def _entries(path: str | Path) -> Iterator[tuple[str, list[str]]]:
-    name, lines = None, []
-    for number, line in enumerate(_text(path).splitlines(), start=1):
+def _entries(text: str, where: str) -> Iterator[tuple[str, str, list[str]]]:
+    name, description, lines = None, "", []
+    for number, line in enumerate(text.splitlines(), start=1):
         line = line.strip()
         if line.startswith(">"):
             if name is not None:
-                yield name, lines
+                yield name, description, lines
             words = line[1:].split()
-            name, lines = words[0] if words else f"record_at_line_{number}", []
+            name, description, lines = words[0] if words else f"record_at_line_{number}", " ".join(words[1:]), []
         elif line and name is None:
-            raise InputError(str(path), found=f"line {number} stands before the first '>'", allowed="a FASTA file")
+            raise InputError(where, found=f"line {number} stands before the first '>'", allowed="a FASTA file")
         elif line:
             lines.append(line)
     if name is not None:
-        yield name, lines
+        yield name, description, lines
 
 
 def _text(path: str | Path) -> str:

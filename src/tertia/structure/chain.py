@@ -45,8 +45,8 @@ class Chain:
     their frames are equal.
     """
 
-    entry: str  # file stem or PDB id, "1abc"
-    id: str  # author chain name, "A"
+    entry: str  # file stem or PDB id, "1abc"; name of a FASTA record
+    id: str  # author chain name, "A"; "" for a FASTA record
     sequence: str  # (L,) one letter a residue: SEQRES where known, gaps in register
     residue_id: tuple[str, ...]  # (L,) author number + insertion code, "52A"; "" where the file gives none
     label_number: np.ndarray  # (L,) int32, 1-based number in the full sequence
@@ -64,7 +64,7 @@ class Chain:
     @property
     def key(self) -> str:
         """Name of the chain in stores and embedding files, "1abc_A"."""
-        return f"{self.entry}_{self.id}"
+        return key_of(self.entry, self.id)
 
     @cached_property
     def alpha(self) -> np.ndarray:
@@ -86,3 +86,8 @@ class Chain:
             chosen = (self.atoms.name == name) & (self.atoms.element == element)
             coord[self.atoms.residue_of_atom[chosen]] = self.atoms.coord[chosen]
         return coord
+
+
+def key_of(entry: str, id: str) -> str:
+    """Return "<entry>_<id>", or the entry alone where the chain has no name of its own."""
+    return f"{entry}_{id}" if id else entry

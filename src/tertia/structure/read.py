@@ -11,6 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from tertia.errors import InputError
 from tertia.structure.polymers import Provenance, protein_chains
 from tertia.structure.read_columns import parse
+from tertia.structure.read_sequences import is_fasta, read_sequences
 from tertia.structure.report import ChainReport, IntakeReport, Structure
 from tertia.structure.sources import MAX_BYTES, Source, as_text, open_sources
 
@@ -34,7 +35,10 @@ def read_structure(source: Source | str | os.PathLike, *, model: int = 1, assemb
     """
     if not isinstance(source, Source):
         source = Source(os.fspath(source))
-    content = source.read()
+    return _structure(source.read(), source, model, assembly)
+
+
+def _structure(content: bytes, source: Source, model: int, assembly: str | None) -> Structure:
     columns, header = parse(content, source.name, model=model, assembly=assembly)
     frame = f"{as_text(source.name)}#{model}" + (f"/{assembly}" if assembly else "")
     built, notes = protein_chains(columns, header, Provenance(source.name, source.entry, frame))
@@ -48,10 +52,20 @@ def read_structure(source: Source | str | os.PathLike, *, model: int = 1, assemb
     return Structure(tuple(chain for chain, _ in built), report)
 
 
+def read_source(source: Source, *, model: int = 1, assembly: str | None = None) -> Structure:
+    """Read one structure file, or a FASTA file as chains without coordinates; raises InputError as those do."""
+    content = source.read()
+    if is_fasta(content):
+        return read_sequences(content, source)
+    return _structure(content, source, model, assembly)
+
+
 def read_inputs(inputs: Sequence[str], *, model: int = 1, assembly: str | None = None, jobs: int = 1,
                 max_bytes: int = MAX_BYTES, progress: Callable[[str], None] | None = None,
                 skip: Collection[str] | None = None) -> Iterator[Structure | InputError]:  # fmt: skip
     """Read many inputs; a bad one yields its InputError in its place and the run goes on.
+
+    FASTA files are read as chains without coordinates.
 
     Parameters
     ----------
@@ -87,7 +101,7 @@ def _serial(
 
 def _try(source: Source, model: int, assembly: str | None) -> Structure | InputError:
     try:
-        return read_structure(source, model=model, assembly=assembly)
+        return read_source(source, model=model, assembly=assembly)
     except InputError as error:
         return error
     except MemoryError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
+from tertia.errors import InputError
 from tertia.structure.chain import Chain
 
 Change = dict[str, str]
@@ -54,6 +55,7 @@ class IntakeReport:
     entry: str
     chains: tuple[ChainReport, ...] = ()
     notes: tuple[str, ...] = ()  # waters, ligands, nucleic acids, other models, ...: one sentence each
+    refused: tuple[InputError, ...] = ()  # records of a FASTA file that could not be read
 
 
 @dataclass(frozen=True)

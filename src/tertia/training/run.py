@@ -40,9 +40,10 @@ class Run:
         self.family, self.store, self.settings, self.folder, self.crew = family, store, settings, folder, crew
         self.recipe = recipe
         chains = FeaturisedChains(family, store, megabytes=settings.cache_megabytes)
-        self.examples = Examples(chains, usable(store, "train"), settings, rank=crew.rank, size=crew.size)
+        train, valid = (usable(store, part, coordinates=family.needs_coordinates) for part in ("train", "valid"))
+        self.examples = Examples(chains, train, settings, rank=crew.rank, size=crew.size)
         self.steps = self.examples.steps
-        self.validation = Validation(chains, usable(store, "valid"), settings, crew)
+        self.validation = Validation(chains, valid, settings, crew)
         self._check()
         self.names = group_names(family)
         self.state = TrainingState(family, settings, crew.device, self.names)
@@ -143,8 +144,13 @@ class Run:
         }
 
     def _check(self) -> None:
+        if self.family.needs_coordinates and not self.store.has_coordinates:
+            raise RecipeError(str(self.store.path), found="holds sequences without coordinates",
+                              allowed=f"structures, from which {self.family.name} learns",
+                              hint="give `tertia prepare` structures, or choose a family of language models")  # fmt: skip
         if not len(self.examples.positions):
-            raise RecipeError(str(self.store.path), found="has no training chains with coordinates",
+            what = "training chains with coordinates" if self.family.needs_coordinates else "training chains"
+            raise RecipeError(str(self.store.path), found=f"has no {what}",
                               hint="`tertia prepare` splits a store; see its report")  # fmt: skip
         if self.settings.batch % self.crew.size:
             raise RecipeError("recipe", "training.batch", found=f"is {self.settings.batch}",
@@ -197,10 +203,10 @@ class Run:
         return log
 
 
-def usable(store: Store, part: str) -> np.ndarray:
-    """Return the positions of the chains of one part that have coordinates."""
+def usable(store: Store, part: str, *, coordinates: bool = True) -> np.ndarray:
+    """Return the positions of the chains of one part, of those that have coordinates where these are needed."""
     positions = store.split(part)
-    return positions[store.n_seen[positions] > 0]
+    return positions[store.n_seen[positions] > 0] if coordinates else positions
 
 
 def group_names(family: Family) -> tuple[str, ...]:

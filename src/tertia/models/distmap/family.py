@@ -32,6 +32,7 @@ class Distmap:
     """
 
     name: ClassVar[str] = "distmap"
+    needs_coordinates: ClassVar[bool] = True
 
     mode: str = "tertia"
     width: int = 64
