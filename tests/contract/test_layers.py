@@ -55,6 +55,8 @@ CLOSED = {"models": {"family"}, "tasks": {"task", "metrics"}}
 PARSERS = {"gemmi", "biotite"}
 # Where biotite computes what it is the library for: accessible area, secondary structure.
 COMPUTED = {"structure.solvent", "structure.exposure"}
+# Optional packages with one home: everything else must run without them.
+HOME = {"voronotalt": "structure.contact_area"}
 NAMELESS = {"utils", "util", "common", "helpers", "core", "base", "misc"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
@@ -86,6 +88,8 @@ def offences(source: str, module: str) -> list[str]:
         computed = name.startswith("biotite.structure.") and ".io" not in name and ".".join(parts) in COMPUTED
         if top in PARSERS and not computed and not (home == "structure" and parts[1].startswith("read")):
             out.append(f"{place}: only structure/read*.py knows the parser")
+        if top in HOME and ".".join(parts) != HOME[top]:
+            out.append(f"{place}: only {HOME[top]} knows this package")
         if top == "torch" and LAYER.get(home, 0) < LAYER["data"]:
             out.append(f"{place}: torch starts in data")
         if top != "tertia" or not rest or not home:
@@ -134,6 +138,7 @@ def test_every_module_is_a_noun(path: Path) -> None:
         ("tertia.structure.chain", "from tertia.data.store import Store"),
         ("tertia.structure.chain", "def f():\n    import torch"),
         ("tertia.structure.chain", "import gemmi"),
+        ("tertia.structure.quality", "def f():\n    import voronotalt"),
         ("tertia.data.store", "def f():\n    from biotite import structure"),
         ("tertia.models.distmap.network", "from tertia.models.bilevel.network import Network"),
         ("tertia.models.distmap.network", "from ..bilevel import network"),
