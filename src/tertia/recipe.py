@@ -18,7 +18,9 @@ from typing import Any
 from tertia.errors import RecipeError
 from tertia.models import FAMILIES
 from tertia.models.family import Family
+from tertia.tasks import TASKS
 from tertia.training.settings import TrainingRecipe
+from tertia.training.supervised import Supervision
 
 WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
@@ -75,6 +77,29 @@ def read_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
         raise RecipeError(str(path), found="\n  ".join([count, *mistakes]))
     return Recipe(**made)
+
+
+def read_task(name: str, overrides: Sequence[str] = (), *, defaults: Sequence[str] = ()) -> tuple[Any, Supervision]:
+    """Return a task with its options, and how it is learnt.
+
+    Parameters
+    ----------
+    name: one of TASKS.
+    overrides: "benchmark=graphppis", "learning.epochs=20", ...; they go before `defaults`, which are written alike.
+
+    Raises
+    ------
+    RecipeError: with every mistake that was found.
+    """
+    if name not in TASKS:
+        raise RecipeError("task", found=f"{name!r} is no task" + suggestion(name, TASKS), allowed=", ".join(TASKS))
+    kinds, sections, mistakes = {"task": TASKS[name], "learning": Supervision}, {}, []
+    for override in (*defaults, *overrides):
+        apply_override(sections, override, kinds, mistakes)
+    made = {section: build(section, kind, sections.get(section, {}), mistakes) for section, kind in kinds.items()}
+    if mistakes:
+        raise RecipeError(f"task {name}", found="\n  ".join([f"{len(mistakes)} mistake(s)", *mistakes]))
+    return made["task"], made["learning"]
 
 
 def recipe_path(recipe: str | Path) -> Path:

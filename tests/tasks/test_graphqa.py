@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from tertia.nn.message_passing import mean_by
-from tertia.nn.residue_graph import CUTOFF, REACH, SEPARATIONS, join, residue_graph
+from tertia.nn.residue_graph import CUTOFF, REACH, SEPARATIONS, extend, join, residue_graph
 from tertia.tasks.quality.graphqa import GraphQa, squared_error
 from tests.structures import make_chain
 
 
-def graph_of(length: int = 30, seed: int = 0, missing: tuple[int, ...] = (), **embeddings: np.ndarray):
+def graph_of(length: int = 30, seed: int = 0, missing: tuple[int, ...] = ()):
     chain = make_chain(length, seed=seed, missing=missing)
-    return residue_graph(chain.sequence, chain.alpha, **embeddings)
+    return residue_graph(chain.sequence, chain.alpha)
 
 
 def network(**changes) -> GraphQa:
@@ -74,11 +74,12 @@ def test_models_side_by_side_do_not_talk() -> None:
 def test_embeddings_reach_residues_and_edges() -> None:
     length = 25
     rng = np.random.default_rng(0)
-    residue, pair = rng.standard_normal((length, 3)), rng.standard_normal((length, length, 2))
-    plain, rich = graph_of(length), graph_of(length, residue=residue, pair=pair)
-    assert rich.values.shape[1] == plain.values.shape[1] + 3
-    expected = torch.tensor(pair, dtype=torch.float32)[rich.source, rich.sink]
-    assert torch.equal(rich.geometry[:, -2:], expected)
+    plain = graph_of(length)
+    residue, edge = rng.standard_normal((length, 3)), rng.standard_normal((len(plain.source), 2))
+    residue[4] = np.nan
+    rich = extend(plain, residue=residue, edge=edge)
+    assert torch.equal(rich.values[:, -3:], torch.tensor(np.nan_to_num(residue), dtype=torch.float32))
+    assert torch.equal(rich.geometry[:, -2:], torch.tensor(edge, dtype=torch.float32))
     local, whole = network(n_residue=3, n_pair=2)(rich)
     assert local.shape == (length, 2)
     assert whole.shape == (1, 5)
@@ -87,8 +88,11 @@ def test_embeddings_reach_residues_and_edges() -> None:
 def test_the_published_widths() -> None:
     """Edge widths 224, 128, 32, 16; node widths 192, 128, 128, 64; model widths 0, 256, 64, 32."""
     net = GraphQa()
-    assert [layer.edge[0].in_features for layer in net.layers] == [192 + 224, 128 + 128 + 256, 128 + 32 + 64]
-    assert [layer.edge[0].out_features for layer in net.layers] == [128, 32, 16]
+    assert [layer.from_node.in_features for layer in net.layers] == [192, 128, 128]
+    assert [layer.from_edge.in_features for layer in net.layers] == [224, 128, 32]
+    assert [layer.from_model.in_features for layer in net.layers[1:]] == [256, 64]
+    assert net.layers[0].from_model is None
+    assert [layer.from_edge.out_features for layer in net.layers] == [128, 32, 16]
     assert [layer.node[0].out_features for layer in net.layers] == [128, 128, 64]
 
 

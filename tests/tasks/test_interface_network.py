@@ -7,7 +7,7 @@ import math
 import numpy as np
 import torch
 
-from tertia.nn.residue_graph import join, residue_graph
+from tertia.nn.residue_graph import extend, join, residue_graph
 from tertia.tasks.interface.network import InterfaceNetwork, site_loss
 from tests.structures import make_chain
 
@@ -15,7 +15,7 @@ from tests.structures import make_chain
 def graph_of(length: int, seed: int, extra: int = 3):
     chain = make_chain(length, seed=seed, missing=(2,))
     values = np.random.default_rng(seed).standard_normal((length, extra))
-    return residue_graph(chain.sequence, chain.alpha, residue=values)
+    return extend(residue_graph(chain.sequence, chain.alpha), residue=values)
 
 
 def network(**changes) -> InterfaceNetwork:
@@ -36,7 +36,7 @@ def test_a_residue_hears_its_neighbours_and_nobody_far_away() -> None:
     changed = values.copy()
     changed[30] = 500.0
     net = network().eval()
-    one, two = (net(residue_graph("A" * 60, alpha, residue=v)) for v in (values, changed))
+    one, two = (net(extend(residue_graph("A" * 60, alpha), residue=v)) for v in (values, changed))
     moved = one != two
     assert moved[20:41].all()  # two rounds of five
     assert not moved[:20].any()

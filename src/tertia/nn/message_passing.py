@@ -15,16 +15,23 @@ class Layer(nn.Module):
         super().__init__()
         of_edge, of_node, of_model = sizes
         edge, node, model = wanted
-        self.edge = _update(of_node + of_edge + of_model, edge, dropout)
-        self.node = _update(of_node + edge + of_model, node, dropout)
-        self.model = _update(edge + node + of_model, model, dropout)
+        # One matrix in three parts: what residues and models say is computed once for each, not once for each edge.
+        self.from_node = nn.Linear(of_node, edge, bias=False)
+        self.from_edge = nn.Linear(of_edge, edge)
+        self.from_model = nn.Linear(of_model, edge, bias=False) if of_model else None
+        self.edge = _after(edge, dropout)
+        self.node = nn.Sequential(nn.Linear(of_node + edge + of_model, node), *_after(node, dropout))
+        self.model = nn.Sequential(nn.Linear(edge + node + of_model, model), *_after(model, dropout))
 
     def forward(
         self, edge: torch.Tensor, node: torch.Tensor, model: torch.Tensor, graph: Graph
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return edges (E, .), residues (N, .) and models (M, .) for the same."""
         model_of_edge = graph.model[graph.source]
-        edge = self.edge(torch.cat([node[graph.source], edge, model[model_of_edge]], dim=-1))
+        said = self.from_node(node)
+        if self.from_model is not None:
+            said = said + self.from_model(model)[graph.model]  # an edge lies within one model
+        edge = self.edge(self.from_edge(edge) + said.index_select(0, graph.source))
         heard = mean_by(edge, graph.sink, len(node))
         node = self.node(torch.cat([node, heard, model[graph.model]], dim=-1))
         means = mean_by(edge, model_of_edge, graph.n_models), mean_by(node, graph.model, graph.n_models)
@@ -38,5 +45,5 @@ def mean_by(values: torch.Tensor, group: torch.Tensor, n_groups: int) -> torch.T
     return total / count[:, None].to(values.dtype)
 
 
-def _update(n_in: int, n_out: int, dropout: float) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(n_in, n_out), nn.Dropout(dropout), nn.BatchNorm1d(n_out), nn.ReLU())
+def _after(width: int, dropout: float) -> nn.Sequential:
+    return nn.Sequential(nn.Dropout(dropout), nn.BatchNorm1d(width), nn.ReLU())

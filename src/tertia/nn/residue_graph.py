@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -46,9 +46,7 @@ class Graph:
     n_models: int = 1
 
 
-def residue_graph(
-    sequence: str, alpha: np.ndarray, *, residue: np.ndarray | None = None, pair: np.ndarray | None = None
-) -> Graph:
+def residue_graph(sequence: str, alpha: np.ndarray) -> Graph:
     """Build the graph of one model.
 
     Edges join C-alphas nearer than 12 Angstrom (the 128 nearest at most) and residues up to 5 apart in sequence, in
@@ -61,28 +59,30 @@ def residue_graph(
     ----------
     sequence: (L,) letters.
     alpha: (L, 3) Angstrom, NaN where missing.
-    residue: (L, C) embeddings, appended to the values of residues.
-    pair: (L, L, C) embeddings, appended to those of edges.
     """
     seen = np.isfinite(alpha).all(axis=1)
     distance = distance_map(alpha.astype(np.float64))
     source, sink = _edges(distance)
-    values = [_residue_values(alpha, seen)]
-    geometry = [_edge_values(alpha, distance, source, sink)]
-    if residue is not None:
-        values.append(np.nan_to_num(residue))
-    if pair is not None:
-        geometry.append(np.nan_to_num(pair[source, sink]))
     state = np.where(seen, 1 + secondary_structure(alpha), 0)
     separation = np.searchsorted(SEPARATIONS, np.abs(source - sink))
     whole, numbers = torch.from_numpy, torch.tensor
     return Graph(
         letter=whole(letter_indices(sequence).astype(np.int64)), state=numbers(state, dtype=torch.int64),
-        values=numbers(np.concatenate(values, axis=1), dtype=torch.float32), source=whole(source), sink=whole(sink),
-        geometry=numbers(np.concatenate(geometry, axis=1), dtype=torch.float32),
+        values=numbers(_residue_values(alpha, seen), dtype=torch.float32), source=whole(source), sink=whole(sink),
+        geometry=numbers(_edge_values(alpha, distance, source, sink), dtype=torch.float32),
         distance=numbers(distance[source, sink], dtype=torch.float32), separation=whole(separation.astype(np.int64)),
         model=torch.zeros(len(sequence), dtype=torch.int64),
     )  # fmt: skip
+
+
+def extend(graph: Graph, *, residue: np.ndarray | None = None, edge: np.ndarray | None = None) -> Graph:
+    """Append features or embeddings to the values of residues, (N, C), and of edges, (E, C); NaN becomes 0."""
+    added = {}
+    for name, columns in (("values", residue), ("geometry", edge)):
+        if columns is not None:
+            more = torch.from_numpy(np.nan_to_num(columns.astype(np.float32)))
+            added[name] = torch.cat([getattr(graph, name), more], dim=1)
+    return replace(graph, **added)
 
 
 def join(graphs: Sequence[Graph]) -> Graph:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,18 @@ class Supervision:
     clip_norm: float = 1.0  # longest gradient; 0 = no clipping
     warmup_share: float = 0.05  # of all epochs, before the rate falls along a cosine to a hundredth
     patience: int = 0  # epochs without a better validation score before it ends early; 0 = never
+
+    def problems(self) -> Iterator[tuple[str, str, str]]:
+        """Yield (key, what was found, what is allowed) for every value that makes no sense."""
+        if self.epochs < 1:
+            yield "epochs", f"is {self.epochs}", "1 or more"
+        if not 0 < self.learning_rate < math.inf:
+            yield "learning_rate", f"is {self.learning_rate}", "a number above 0"
+        for key in ("weight_decay", "clip_norm", "patience"):
+            if not 0 <= getattr(self, key) < math.inf:
+                yield key, f"is {getattr(self, key)}", "0 or more"
+        if not 0 <= self.warmup_share < 1:
+            yield "warmup_share", f"is {self.warmup_share}", "0 up to, not including, 1"
 
 
 @dataclass

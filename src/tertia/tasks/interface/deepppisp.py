@@ -62,8 +62,11 @@ class DeepPppisp(nn.Module):
         """Return the logit of each residue, (B, L)."""
         local = windows(torch.cat([residues.letters, residues.profile, residues.embedding], dim=-1))
         whole = torch.cat([self.pooled(residues), residues.protein], dim=-1)
-        x = torch.cat([whole[:, None].expand(-1, local.shape[1], -1), local], dim=-1)
-        for layer in self.dense[:-1]:
+        first, *others = self.dense
+        of_whole, of_local = first.weight.split([whole.shape[-1], local.shape[-1]], dim=1)
+        # The protein's part of the first layer is computed once, not once a residue.
+        x = F.relu(F.linear(whole, of_whole, first.bias)[:, None] + F.linear(local, of_local))
+        for layer in others[:-1]:
             x = F.relu(layer(x))
         return self.dense[-1](x)[..., 0]
 
@@ -72,7 +75,9 @@ class DeepPppisp(nn.Module):
         image, real = self.image(residues), (residues.chain > 0)[:, None, :]
         found = []
         for k, convolution in enumerate(self.convolutions):
-            mapped = convolution(image[:, None])[..., 0]  # (B, filters, L)
+            # A kernel as wide as the image slides along one axis only: the same as in one dimension, which is faster.
+            kernel = convolution.weight[:, 0].transpose(1, 2)  # (filters, 20 + F, height)
+            mapped = F.conv1d(image.transpose(1, 2), kernel, convolution.bias, padding=kernel.shape[-1] // 2)
             mapped = self.slope(mapped) if k == 0 else F.relu(mapped)
             # Padding is part of the published image; without it a protein does not depend on its batch.
             found.append((mapped if self.faithful else mapped.masked_fill(~real, -torch.inf)).amax(-1))

@@ -17,7 +17,10 @@ class Round(nn.Module):
     def __init__(self, width: int, *, dropout: float) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.speak = nn.Sequential(nn.Linear(3 * width, width), nn.SiLU(), nn.Linear(width, width))
+        # What the ends say is computed once a residue, not once an edge.
+        self.ends = nn.Linear(width, 2 * width, bias=False)
+        self.between = nn.Linear(width, width)
+        self.speak = nn.Sequential(nn.SiLU(), nn.Linear(width, width))
         self.gate = nn.Linear(width, width)
         self.hear = nn.Sequential(
             nn.Linear(2 * width, 2 * width), nn.SiLU(), nn.Dropout(dropout), nn.Linear(2 * width, width)
@@ -26,7 +29,9 @@ class Round(nn.Module):
     def forward(self, node: torch.Tensor, edge: torch.Tensor, graph: Graph) -> torch.Tensor:
         """Return residues (N, C) for the same; edge (E, C)."""
         known = self.norm(node)
-        message = self.speak(torch.cat([known[graph.source], known[graph.sink], edge], dim=-1))
+        source, sink = self.ends(known).chunk(2, dim=-1)
+        ends = source.index_select(0, graph.source) + sink.index_select(0, graph.sink)
+        message = self.speak(ends + self.between(edge))
         heard = mean_by(message * torch.sigmoid(self.gate(edge)), graph.sink, len(node))
         return node + self.hear(torch.cat([known, heard], dim=-1))
 

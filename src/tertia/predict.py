@@ -1,0 +1,185 @@
+"""`tertia predict`: quality of models, or interaction sites, of any structure with a trained head."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from tertia.errors import InputError
+from tertia.progress import Progress
+
+if TYPE_CHECKING:
+    from tertia.structure.chain import Chain
+    from tertia.training.head import Head
+
+SHOWN_RESIDUES = 100.0
+"""Scores of 0-1 go into the B-factor column as 0-100, the range that viewers colour by."""
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What a head says of one chain."""
+
+    chain: Chain
+    residue: np.ndarray  # (L, K) in 0-1; NaN where the residue has no C-alpha
+    protein: np.ndarray  # (M,) in 0-1
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """All chains that could be predicted, in the order of the inputs, and what could not."""
+
+    residue_scores: tuple[str, ...]
+    protein_scores: tuple[str, ...]
+    chains: tuple[Predicted, ...]
+    failed: tuple[InputError, ...]
+    threshold: float | None = None  # above it a residue is called positive
+
+    def __iter__(self) -> Iterator[Predicted]:
+        return iter(self.chains)
+
+    def __len__(self) -> int:
+        return len(self.chains)
+
+    def write_residues(self, out: IO[str]) -> None:
+        """Write one line a residue: file, chain, position, author number, letter, scores, and a call where there are any."""
+        called = [] if self.threshold is None else ["called"]
+        out.write(
+            "\t".join(["file", "chain", "position", "residue_id", "letter", *self.residue_scores, *called]) + "\n"
+        )
+        for one in self.chains:
+            for k, letter in enumerate(one.chain.sequence):
+                values = one.residue[k]
+                cells = ["NA" if np.isnan(value) else f"{value:.4f}" for value in values]
+                cells += [str(int(values[0] > self.threshold)) if np.isfinite(values[0]) else "NA"] if called else []
+                out.write("\t".join([one.chain.frame, one.chain.key, str(k + 1), one.chain.residue_id[k] or "NA",
+                                     letter, *cells]) + "\n")  # fmt: skip
+
+    def write_proteins(self, out: IO[str]) -> None:
+        """Write one line a chain: file, chain, residues with coordinates, scores."""
+        out.write("\t".join(["file", "chain", "n_residues", *self.protein_scores]) + "\n")
+        for one in self.chains:
+            cells = [f"{value:.4f}" for value in one.protein]
+            out.write("\t".join([one.chain.frame, one.chain.key, str(int(one.chain.seen.sum())), *cells]) + "\n")
+
+    def write_structures(self, folder: str | Path) -> list[Path]:
+        """Write each chain as PDB with 100 times its first score in the B-factor column; return the files."""
+        from tertia.structure.write_pdb import pdb_text
+
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        paths: list[Path] = []
+        for one in self.chains:
+            stem = f"{Path(one.chain.frame.split('!')[-1]).name.split('.')[0]}_{one.chain.id}"
+            taken = sum(path.stem.split(".")[0] == stem for path in paths)
+            path = folder / (f"{stem}.{taken + 1}.pdb" if taken else f"{stem}.pdb")
+            remark = f"B-factor: {SHOWN_RESIDUES:g} x predicted {self.residue_scores[0]}, 0 where there is none"
+            path.write_text(pdb_text(one.chain, b_factor=SHOWN_RESIDUES * one.residue[:, 0], remarks=(remark,)))
+            paths.append(path)
+        return paths
+
+
+def predict(
+    task: str | Path, inputs: Sequence[str | Path | Chain] | str | Path | Chain, *, model: int = 1,
+    assembly: str | None = None, jobs: int = 1, threads: int = 0, progress: bool = False,
+) -> Predictions:  # fmt: skip
+    """Predict for every chain of the inputs, each on its own: partners in the file are not looked at.
+
+    Parameters
+    ----------
+    task: "quality" or "interface" for the shipped head, or a folder that `finetune` wrote.
+    inputs: structures: files, folders, globs, tar archives, "-", or chains.
+    model, assembly: which model of each file, and which biological assembly.
+    jobs: processes that read files.
+    threads: chains at a time; 0 takes as many as torch has threads.
+    progress: show a bar on stderr.
+
+    Raises
+    ------
+    CheckpointError: no such head, or it was trained on features that a structure alone does not have.
+    """
+    from tertia.training.head import load_head
+
+    head = load_head(task)
+    _check_features(head)
+    failed: list[InputError] = []
+    chains = list(_chains(inputs, failed, model=model, assembly=assembly, jobs=jobs))
+    done: list[Predicted | None] = [None] * len(chains)
+    with Progress(progress) as bar:
+        bar.step("predicting", total=len(chains))
+        for position, found in _all(head, chains, threads):
+            if isinstance(found, InputError):
+                failed.append(found)
+            else:
+                done[position] = found
+            bar.advance()
+    learnt = head.learnt
+    return Predictions(
+        learnt.task.residue_scores, learnt.task.protein_scores, tuple(one for one in done if one is not None),
+        tuple(failed), learnt.calibration.get("threshold"),
+    )  # fmt: skip
+
+
+def _check_features(head: Head) -> None:
+    from tertia.errors import CheckpointError
+
+    if head.learnt.widths.feature:
+        raise CheckpointError(
+            str(head.folder), found="was trained on profiles that a structure does not have",
+            allowed="a head trained with features=computed",
+        )  # fmt: skip
+
+
+def _all(head: Head, chains: Sequence[Chain], threads: int) -> Iterator[tuple[int, Predicted | InputError]]:
+    """Yield (position, result), long chains first, one thread a chain: faster than all threads for each."""
+    import torch
+
+    from tertia.encoders import open_side_by_side
+
+    embed = open_side_by_side(head.models) if head.models else None
+    order = sorted(range(len(chains)), key=lambda k: -len(chains[k]))
+    n_threads = min(threads or torch.get_num_threads(), max(len(chains), 1))
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(max(1, before // n_threads))
+        with ThreadPoolExecutor(n_threads) as pool:
+            results = pool.map(lambda k: _one(head, chains[k], embed), order)
+            yield from zip(order, results, strict=True)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _one(head: Head, chain: Chain, embed: Any) -> Predicted | InputError:
+    from tertia.data.example import Example
+    from tertia.training.learning import make_items
+
+    if not chain.seen.any():
+        return InputError(chain.frame or chain.entry, chain.key, found="has no C-alpha", allowed="one residue or more")
+    learnt = head.learnt
+    try:
+        example = Example(chain.key, (chain,), meta={"set": "", "target": ""})
+        (prediction,) = learnt.predict(make_items(learnt.task, [example], embed))
+    except (MemoryError, RuntimeError) as error:
+        found = f"could not be predicted ({type(error).__name__}: {str(error).splitlines()[0][:200]})"
+        return InputError(chain.frame or chain.entry, chain.key, found=found)
+    return Predicted(chain, np.where(chain.seen[:, None], prediction.residue, np.nan), prediction.protein)
+
+
+def _chains(inputs: Any, failed: list[InputError], *, model: int, assembly: str | None, jobs: int) -> Iterator[Chain]:
+    from tertia.structure.chain import Chain
+    from tertia.structure.read import read_inputs
+
+    for given in [inputs] if isinstance(inputs, str | Path | Chain) else inputs:
+        if isinstance(given, Chain):
+            yield given
+            continue
+        for found in read_inputs([str(given)], jobs=jobs, model=model, assembly=assembly):
+            if isinstance(found, InputError):
+                failed.append(found)
+            else:
+                yield from found.chains

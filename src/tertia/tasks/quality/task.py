@@ -1,0 +1,161 @@
+"""The task: from a model of a protein to its quality, as GraphQA poses it (Baldassarre et al. 2021)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+
+from tertia.data.example import Example
+from tertia.nn.residue_graph import N_RESIDUE_VALUES, Graph, residue_graph
+from tertia.nn.window_probe import WindowProbe
+from tertia.tasks.metrics import global_agreement, local_agreement, statistics
+from tertia.tasks.quality.graphqa import GLOBAL_SCORES, LOCAL_SCORES, SIZES, GraphQa, squared_error
+from tertia.tasks.quality.tables import read_quality
+from tertia.tasks.task import Batch, Figure, Item, Prediction, Vectors, Widths
+
+NETWORKS = ("graphqa", "linear")
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How good a model of a protein is: lDDT and CAD-score of residues; TM-score, GDT, lDDT, CAD-score of the whole."""
+
+    name: ClassVar[str] = "quality"
+    level: ClassVar[str] = "residue, protein"
+    kind: ClassVar[str] = "values"
+    citation: ClassVar[str] = "Baldassarre et al., Bioinformatics 37:360 (2021); Guo et al., AAAI 2022"
+    residue_scores: ClassVar[tuple[str, ...]] = LOCAL_SCORES
+    protein_scores: ClassVar[tuple[str, ...]] = GLOBAL_SCORES
+
+    network_kind: str = "graphqa"  # of NETWORKS
+    size: str = "published"  # of graphqa, of SIZES
+    cad: bool = False  # learn and score the CAD-score too, where models have side chains; needs voronotalt
+    local_weight: float = 5.0  # of the residues' error against that of the whole
+    batch: int = 16
+
+    def problems(self) -> Iterator[tuple[str, str, str]]:
+        """Yield (key, what was found, what is allowed) for every value that makes no sense."""
+        if self.network_kind not in NETWORKS:
+            yield "network_kind", f"is {self.network_kind!r}", ", ".join(NETWORKS)
+        if self.size not in SIZES:
+            yield "size", f"is {self.size!r}", ", ".join(SIZES)
+        if self.batch < 2:
+            yield "batch", f"is {self.batch}", "2 or more"
+
+    def read(self, data: Path) -> Mapping[str, list[Example]]:
+        """Return the splits; targets (proteins), not models, were divided."""
+        return read_quality(data, cad=self.cad)
+
+    def graph(self, example: Example) -> Graph:
+        """Return the residue graph; B-factors of models never enter it, they may hold another program's estimate."""
+        chain = example.chains[0]
+        return residue_graph(chain.sequence, chain.alpha)
+
+    def item(self, example: Example, graph: Graph, vectors: Vectors | None) -> Item:
+        """Put a model together."""
+        whole = [float(example.meta.get(name, np.nan)) for name in GLOBAL_SCORES]
+        local = np.full((len(example), len(LOCAL_SCORES)), np.nan) if example.target is None else example.target
+        return Item(graph, vectors, local, np.array(whole))
+
+    def network(self, widths: Widths) -> torch.nn.Module:
+        """Build GraphQA or the linear probe."""
+        if self.network_kind == "linear":
+            n_values = N_RESIDUE_VALUES + widths.feature + widths.residue
+            return WindowProbe(n_values, n_residue=len(LOCAL_SCORES), n_protein=len(GLOBAL_SCORES))
+        return GraphQa(n_residue=widths.feature + widths.residue, n_pair=widths.edge, **SIZES[self.size])
+
+    def epoch(self, examples: Sequence[Example], generator: np.random.Generator) -> Iterator[list[int]]:
+        """Yield batches of one random model of every target."""
+        targets: dict[object, list[int]] = {}
+        for position, example in enumerate(examples):
+            targets.setdefault((example.meta["set"], example.meta["target"]), []).append(position)
+        order = generator.permutation([generator.choice(members) for members in targets.values()])
+        for start in range(0, len(order), self.batch):
+            if len(part := order[start : start + self.batch]) > 1:  # batch norm needs two
+                yield part.tolist()
+
+    def scores(self, network: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return scores in 0-1."""
+        local, whole = network(batch.graph)
+        return (torch.sigmoid(local), torch.sigmoid(whole)) if self.network_kind == "linear" else (local, whole)
+
+    def loss(self, network: torch.nn.Module, batch: Batch) -> torch.Tensor:
+        """Return the squared errors of all scores, added up."""
+        local, whole = self.scores(network, batch)
+        return self.local_weight * squared_error(local, batch.residue_target) + squared_error(
+            whole, batch.protein_target
+        )
+
+    def calibrate(self, examples: Sequence[Example], raw: Sequence[Prediction]) -> dict[str, float]:
+        """Return nothing: squared errors are calibrated as they are."""
+        return {}
+
+    def finish(self, raw: Prediction, calibration: Mapping[str, float]) -> Prediction:
+        """Return the scores as they are."""
+        return raw
+
+    def validation_score(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> float:
+        """Return minus the weighted squared error of lDDT and GDT_TS."""
+        truth, found, _ = _residues(examples, predictions)
+        whole = GLOBAL_SCORES.index("gdt_ts")
+        error = [(float(e.meta["gdt_ts"]) - p.protein[whole]) ** 2 for e, p in zip(examples, predictions, strict=True)]
+        return -float(self.local_weight * np.square(truth - found).mean() + np.mean(error))
+
+    def figures(
+        self, examples: Sequence[Example], predictions: Sequence[Prediction], calibration: Mapping[str, float]
+    ) -> list[Figure]:
+        """Return the figures of Guo et al., Table 1, with those of lDDT as global score."""
+        target = np.array([f"{example.meta['set']}/{example.meta['target']}" for example in examples])
+        out = []
+        for score in ("gdt_ts", "lddt"):
+            column = GLOBAL_SCORES.index(score)
+            truth = np.array([float(example.meta[score]) for example in examples])
+            found = np.array([float(prediction.protein[column]) for prediction in predictions])
+            within = global_agreement(truth, found, target=target, fewest=2)
+            out += [
+                Figure(f"{score} R", statistics.PEARSON, target, (truth, found)),
+                Figure(f"{score} RMSE", statistics.RMSE, target, (truth, found)),
+            ]
+            out += [
+                Figure(f"{score} {name}", statistics.MEAN, within.groups, (within.by_group[name],))
+                for name in ("R_target", "z", "FRL")
+            ]
+            out += _first_five(score, truth, found, target)
+        for k, score in enumerate(LOCAL_SCORES if self.cad else LOCAL_SCORES[:1]):
+            out += _local(score, k, examples, predictions, target)
+        return out
+
+
+def _first_five(score: str, truth: np.ndarray, found: np.ndarray, target: np.ndarray) -> list[Figure]:
+    """Return FRL_5, of targets with more than five models: with five it is 0 whatever is predicted."""
+    many = global_agreement(truth, found, target=target, fewest=6)
+    return [Figure(f"{score} FRL_5", statistics.MEAN, many.groups, (many.by_group["FRL_5"],))]
+
+
+def _local(
+    score: str, column: int, examples: Sequence[Example], predictions: Sequence[Prediction], target: np.ndarray
+) -> list[Figure]:
+    """Return rho of one local score over all residues, and within models."""
+    truth, found, model = _residues(examples, predictions, column)
+    within = local_agreement(truth, found, decoy=model, fewest=3)
+    return [
+        Figure(f"local {score} rho", statistics.SPEARMAN, target[model], (truth, found)),
+        Figure(f"local {score} RMSE", statistics.RMSE, target[model], (truth, found)),
+        Figure(f"local {score} rho_decoy", statistics.MEAN, target[within.groups], (within.by_group["rho_decoy"],)),
+    ]
+
+
+def _residues(
+    examples: Sequence[Example], predictions: Sequence[Prediction], column: int = 0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return truth, prediction and position of the model for all residues of known quality."""
+    truth = np.concatenate([example.target[:, column] for example in examples])
+    found = np.concatenate([prediction.residue[:, column] for prediction in predictions])
+    model = np.repeat(np.arange(len(examples)), [len(example) for example in examples])
+    known = np.isfinite(truth)
+    return truth[known], found[known].astype(np.float64), model[known]

@@ -1,0 +1,147 @@
+"""The seam of a task: what `finetune`, `predict` and `evaluate` may ask of it, and what passes through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import torch
+
+from tertia.data.example import Example
+from tertia.nn.residue_graph import N_RESIDUE_VALUES, Graph, join
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """Embeddings of one example, those of several models side by side in the channels."""
+
+    protein: Any  # (D,) float32, numpy or torch
+    residue: Any  # (L, D) float32
+    edge: Any  # (E, C), of the edges of the residue graph; C = 0 where no model has a pair level
+
+
+@dataclass(frozen=True)
+class Item:
+    """One example as a network takes it."""
+
+    graph: Graph  # values of residues: geometry, then features; no embeddings
+    vectors: Vectors | None  # None: without embeddings
+    residue_target: np.ndarray  # (L, K) NaN where unknown
+    protein_target: np.ndarray  # (M,) NaN where unknown
+
+    @property
+    def widths(self) -> Widths:
+        """Channels of each input."""
+        edge, residue = (0, 0) if self.vectors is None else (self.vectors.edge.shape[1], self.vectors.residue.shape[1])
+        return Widths(self.graph.values.shape[1] - N_RESIDUE_VALUES, residue, edge)
+
+
+@dataclass(frozen=True)
+class Widths:
+    """How many channels a network finds behind what the residue graph has anyway."""
+
+    feature: int = 0
+    residue: int = 0  # of embeddings, for the protein as many
+    edge: int = 0
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Several items side by side."""
+
+    graph: Graph  # values: geometry, features, embeddings; geometry of edges: embeddings behind it
+    protein: torch.Tensor  # (B, D) embeddings
+    residue_target: torch.Tensor  # (N, K)
+    protein_target: torch.Tensor  # (B, M)
+    widths: Widths
+    lengths: tuple[int, ...]  # residues of each item
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network says of one example; probabilities, or scores in 0-1."""
+
+    residue: np.ndarray  # (L, K)
+    protein: np.ndarray  # (M,)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One column of a table of results, ready for intervals and comparisons (`metrics.bootstrap`, `.compare`)."""
+
+    name: str
+    statistic: Callable[..., float]
+    groups: np.ndarray  # (n,) rows of one group are resampled together
+    columns: tuple[np.ndarray, ...]  # truth and prediction, (n,) each; or the one column of a mean
+
+
+class Task(Protocol):
+    """A frozen dataclass whose fields are the options of a task."""
+
+    name: ClassVar[str]
+    level: ClassVar[str]  # residue, protein, or both
+    kind: ClassVar[str]  # labels or values
+    citation: ClassVar[str]
+    residue_scores: ClassVar[tuple[str, ...]]  # K names
+    protein_scores: ClassVar[tuple[str, ...]]  # M names
+
+    def read(self, data: Path) -> Mapping[str, list[Example]]:
+        """Return "train", "valid", and the test sets under their names."""
+
+    def graph(self, example: Example) -> Graph:
+        """Return residues, their features, and the edges between them."""
+
+    def item(self, example: Example, graph: Graph, vectors: Vectors | None) -> Item:
+        """Put an example together; without a target all is NaN."""
+
+    def network(self, widths: Widths) -> torch.nn.Module:
+        """Build the network with fresh weights."""
+
+    def epoch(self, examples: Sequence[Example], generator: np.random.Generator) -> Iterator[list[int]]:
+        """Yield the positions of the examples of each batch of one epoch."""
+
+    def scores(self, network: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what the network says: (N, K) of residues and (B, M) of proteins, as logits or scores."""
+
+    def loss(self, network: torch.nn.Module, batch: Batch) -> torch.Tensor:
+        """Return the scalar to minimise."""
+
+    def calibrate(self, examples: Sequence[Example], raw: Sequence[Prediction]) -> dict[str, float]:
+        """Return what turns scores into probabilities and calls, fitted on validation examples."""
+
+    def finish(self, raw: Prediction, calibration: Mapping[str, float]) -> Prediction:
+        """Turn what the network says into probabilities, or scores in 0-1."""
+
+    def validation_score(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> float:
+        """Return what the kept epoch is chosen by; larger is better."""
+
+    def figures(
+        self, examples: Sequence[Example], predictions: Sequence[Prediction], calibration: Mapping[str, float]
+    ) -> list[Figure]:
+        """Return the columns of the table of results."""
+
+
+def batch_of(items: Sequence[Item]) -> Batch:
+    """Put items side by side."""
+    graph, widths = join([item.graph for item in items]), items[0].widths
+    protein = torch.zeros(len(items), 0)
+    values, geometry = [graph.values], [graph.geometry]
+    if items[0].vectors is not None:
+        values.append(_stacked([item.vectors.residue for item in items]))
+        geometry.append(_stacked([item.vectors.edge for item in items]))
+        protein = _stacked([item.vectors.protein[None] for item in items])
+    columns = vars(graph) | {"values": torch.cat(values, dim=1), "geometry": torch.cat(geometry, dim=1)}
+    return Batch(
+        Graph(**columns), protein, _stacked([item.residue_target for item in items]),
+        _stacked([item.protein_target[None] for item in items]), widths,
+        tuple(len(item.graph.letter) for item in items),
+    )  # fmt: skip
+
+
+def _stacked(rows: Sequence[Any]) -> torch.Tensor:
+    if isinstance(rows[0], torch.Tensor):  # with gradients, where the encoder learns too
+        return torch.cat(list(rows)).float()
+    return torch.from_numpy(np.concatenate(rows).astype(np.float32))

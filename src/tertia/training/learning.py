@@ -1,0 +1,140 @@
+"""Learn a task: a network over residue graphs, with or without embeddings, from labelled examples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from tertia.data.batch import collate
+from tertia.data.example import Example
+from tertia.errors import InputError
+from tertia.tasks.task import Item, Prediction, Task, Vectors, Widths, batch_of
+from tertia.training.supervised import History, Supervision, fit_supervised
+
+PREDICTED_AT_A_TIME = 8
+"""Examples of a batch when nothing is learnt; what a network says does not depend on it."""
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """A trained network of a task, and what belongs to it."""
+
+    task: Task
+    network: torch.nn.Module
+    widths: Widths
+    calibration: Mapping[str, float]
+    history: History | None = None
+
+    def predict(self, items: Sequence[Item]) -> list[Prediction]:
+        """Return calibrated predictions, one for each item."""
+        return [self.task.finish(raw, self.calibration) for raw in raw_predictions(self.task, self.network, items)]
+
+
+def make_items(
+    task: Task, examples: Sequence[Example], embed: Callable[..., Vectors] | None = None,
+    done: Callable[[], None] = lambda: None,
+) -> list[Item]:  # fmt: skip
+    """Build the residue graphs and embed the chains.
+
+    Parameters
+    ----------
+    embed: of a chain and the edges (source, sink); None goes without embeddings.
+    done: called after each example.
+    """
+    items = []
+    for example in examples:
+        graph = task.graph(example)
+        vectors = None if embed is None else embed(example.chains[0], graph.source.numpy(), graph.sink.numpy())
+        items.append(task.item(example, graph, vectors))
+        done()
+    return items
+
+
+def learn(
+    task: Task, examples: Mapping[str, Sequence[Example]], items: Mapping[str, Sequence[Item]], *,
+    settings: Supervision, seed: int = 0, encoder: LiveEncoder | None = None,
+) -> Learnt:  # fmt: skip
+    """Train on "train", keep the epoch and fit the calibration on "valid".
+
+    Parameters
+    ----------
+    encoder: learns with the network, in place of embeddings that were made before; the items then have none.
+
+    Raises
+    ------
+    InputError: nothing to learn from; TrainingError: a loss is not finite.
+    """
+    for split in ("train", "valid"):
+        if not items.get(split):
+            raise InputError(task.name, split, found="no example to learn from")
+    embedded = (lambda chosen, _: chosen) if encoder is None else encoder.embedded
+    first = embedded(items["train"][:1], examples["train"][:1])[0]
+    torch.manual_seed(seed)
+    head = task.network(first.widths)
+    network = head if encoder is None else torch.nn.ModuleDict({"head": head, "encoder": encoder.network})
+
+    def loss(_: torch.nn.Module, positions: list[int]) -> torch.Tensor:
+        chosen = [items["train"][k] for k in positions]
+        return task.loss(head, batch_of(embedded(chosen, [examples["train"][k] for k in positions])))
+
+    def on_valid() -> list[Prediction]:
+        return raw_predictions(task, head, items["valid"], embedded=lambda chosen, rows: embedded(
+            chosen, examples["valid"][rows]))  # fmt: skip
+
+    history = fit_supervised(
+        network, lambda generator: task.epoch(examples["train"], generator), loss,
+        lambda _: task.validation_score(examples["valid"], on_valid()), settings=settings, seed=seed,
+    )  # fmt: skip
+    return Learnt(task, head, first.widths, task.calibrate(examples["valid"], on_valid()), history)
+
+
+class LiveEncoder:
+    """A pre-trained network that learns together with the network of a task.
+
+    Parameters
+    ----------
+    family, network: of a checkpoint; embeddings are taken at the level of the family, with gradients.
+    """
+
+    def __init__(self, family: Any, network: torch.nn.Module) -> None:
+        self.family, self.network = family, network
+
+    def embedded(self, items: Sequence[Item], examples: Sequence[Example]) -> list[Item]:
+        """Return the items with embeddings."""
+        return [replace(item, vectors=self._vectors(item, one)) for item, one in zip(items, examples, strict=True)]
+
+    def _vectors(self, item: Item, example: Example) -> Vectors:
+        encoded = self.network.encode(collate([self.family.featurise(example.chains[0])]), pair=True)
+        edge = encoded.residue.new_zeros(len(item.graph.source), 0)
+        if encoded.pair is not None:
+            edge = encoded.pair[0, item.graph.source, item.graph.sink]
+        return Vectors(encoded.protein[0], encoded.residue[0], edge)
+
+
+@torch.no_grad()
+def raw_predictions(
+    task: Task, network: torch.nn.Module, items: Sequence[Item], *,
+    embedded: Callable[[Sequence[Item], slice], Sequence[Item]] = lambda chosen, _: chosen,
+) -> list[Prediction]:  # fmt: skip
+    """Return what a network says of each item, before calibration."""
+    out = []
+    for start in range(0, len(items), PREDICTED_AT_A_TIME):
+        rows = slice(start, start + PREDICTED_AT_A_TIME)
+        batch = batch_of(embedded(items[rows], rows))
+        residue, protein = task.scores(network, batch)
+        out += [
+            Prediction(a.numpy(), b.numpy()) for a, b in zip(residue.split(list(batch.lengths)), protein, strict=True)
+        ]
+    return out
+
+
+def constant_predictions(items: Mapping[str, Sequence[Item]], split: str) -> list[Prediction]:
+    """Return the mean of the training targets for everything: what knowing nothing else gives."""
+    residue = np.nanmean(np.concatenate([item.residue_target for item in items["train"]]), axis=0)
+    rows = np.stack([item.protein_target for item in items["train"]])
+    protein = np.nanmean(rows, axis=0) if rows.shape[1] else np.zeros(0)
+    return [Prediction(np.tile(residue, (len(item.residue_target), 1)), protein) for item in items[split]]
