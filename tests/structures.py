@@ -338,3 +338,9 @@ def make_chain(n: int, seed: int = 0, *, entry: str = "made", id: str = "A", seq
     )
     numbers = np.arange(1, n + 1, dtype=np.int32)
     return Chain(entry, id, sequence, tuple(map(str, numbers)), numbers, atoms, frame=f"{entry}.pdb#1")
+
+
+def sequence_chain(sequence: str, *, entry: str = "some") -> Chain:
+    """Return a chain without coordinates, as from FASTA."""
+    number = np.arange(1, len(sequence) + 1, dtype=np.int32)
+    return Chain(entry, "", sequence, ("",) * len(sequence), number, None, "some.fa")

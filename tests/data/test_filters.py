@@ -46,7 +46,9 @@ def shifted(n: int, broken: int):
         (shifted(61, 4), {}, "ca_distance"),
         (shifted(61, 4), {"max_odd_bonds": 0.5}, None),
         (shifted(61, 4), {"ca_distance": (2.8, 100.0)}, None),
-        (chain(60, atoms=None), {}, "min_length"),
+        (chain(60, atoms=None), {}, None),  # a mere sequence
+        (chain(19, atoms=None), {}, "min_length"),
+        (chain(60, atoms=None), {"max_length": 59}, "max_length"),
     ],
 )
 def test_the_first_broken_rule_is_named(made, limits, rule):

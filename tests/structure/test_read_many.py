@@ -120,7 +120,7 @@ def test_a_reader_that_dies_costs_only_its_file(folder, monkeypatch):
             os._exit(1)
         return real(source, **options)
 
-    monkeypatch.setattr(read_module, "read_structure", deadly)
+    monkeypatch.setattr(read_module, "read_source", deadly)
     monkeypatch.setattr(read_module, "_CHUNK", 2)
     results = summary(read_inputs([str(folder)], jobs=2))
     errors = [result for result in results if isinstance(result, str)]
@@ -132,7 +132,7 @@ def test_a_defect_of_the_reader_becomes_an_input_error(folder, monkeypatch):
     def broken(source, **options):
         raise KeyError("surprise")
 
-    monkeypatch.setattr(read_module, "read_structure", broken)
+    monkeypatch.setattr(read_module, "read_source", broken)
     results = list(read_inputs([str(folder / "00.pdb")]))
     assert "KeyError" in str(results[0])
 

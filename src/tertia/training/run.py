@@ -147,7 +147,7 @@ class Run:
         if self.family.needs_coordinates and not self.store.has_coordinates:
             raise RecipeError(str(self.store.path), found="holds sequences without coordinates",
                               allowed=f"structures, from which {self.family.name} learns",
-                              hint="give `tertia prepare` structures, or choose a family of language models")  # fmt: skip
+                              hint="give `tertia prepare` structures, or choose a language model")  # fmt: skip
         if not len(self.examples.positions):
             what = "training chains with coordinates" if self.family.needs_coordinates else "training chains"
             raise RecipeError(str(self.store.path), found=f"has no {what}",

@@ -21,9 +21,10 @@ class Target:
 
 
 def draw_piece(inputs: Inputs, longest: int, generator: np.random.Generator) -> Inputs:
-    """Return a piece of at most `longest` residues, every residue being in it about equally often.
+    """Return a piece of at most `longest` residues.
 
-    A start is drawn as if the chain went on beyond its ends, and moved back inside.
+    A start is drawn as if the chain went on beyond its ends, and moved back inside: with even starts the ends would
+    hardly ever be seen; so they are half as often as the middle.
     """
     length = inputs.letter.shape[-1]
     if length <= longest:
