@@ -16,7 +16,7 @@ class Example:
 
     id: str
     chains: tuple[Chain, ...]
-    target: np.ndarray | None = None  # (L,) or (L, K) of a residue task, (K,) of a protein task; NaN where unknown
+    target: np.ndarray | None = None  # (L, …): (L,) or (L, K) of a residue task, (K,) of a protein one; NaN unknown
     features: Mapping[str, np.ndarray] = field(default_factory=dict)  # (L, F) each, as the source gives them
     meta: Mapping[str, object] = field(default_factory=dict)
 
