@@ -47,7 +47,7 @@ class Predictions:
         return len(self.chains)
 
     def write_residues(self, out: IO[str]) -> None:
-        """Write one line a residue: file, chain, position, author number, letter, scores, and a call where there are any."""
+        """Write one line a residue: file, chain, position, author number, letter, scores, and whether it is called."""
         called = [] if self.threshold is None else ["called"]
         out.write(
             "\t".join(["file", "chain", "position", "residue_id", "letter", *self.residue_scores, *called]) + "\n"
@@ -66,6 +66,16 @@ class Predictions:
         for one in self.chains:
             cells = [f"{value:.4f}" for value in one.protein]
             out.write("\t".join([one.chain.frame, one.chain.key, str(int(one.chain.seen.sum())), *cells]) + "\n")
+
+    def print(self, *, residues: Path | None, out: IO[str]) -> None:
+        """Write the chains to `out`, and the residues to a file; where only residues have scores, those to `out`."""
+        if residues is not None and str(residues) != "-":
+            with residues.open("w") as file:
+                self.write_residues(file)
+        if self.protein_scores and str(residues) != "-":
+            self.write_proteins(out)
+        elif residues is None or str(residues) == "-":
+            self.write_residues(out)
 
     def write_structures(self, folder: str | Path) -> list[Path]:
         """Write each chain as PDB with 100 times its first score in the B-factor column; return the files."""

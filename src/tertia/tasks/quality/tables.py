@@ -15,8 +15,6 @@ from tertia.errors import InputError
 from tertia.structure.alignment import residue_pairs
 from tertia.structure.chain import Chain
 from tertia.structure.contact_area import CadScore, ContactAreas, compare_areas, contact_areas
-from tertia.structure.read import read_structure
-from tertia.structure.sources import open_sources
 
 GLOBAL_SCORES = ("gdt_ts", "gdt_ha", "tm_score", "lddt", "cad")
 SPLITS = ("train", "valid", "test")
@@ -112,6 +110,9 @@ def _nearest_native(path: Path) -> dict[Model, str]:
 
 def _chains(archive: Path, wanted: set[str]) -> dict[str, Chain]:
     """Return the first chain of each wanted member, named without suffix."""
+    from tertia.structure.read import read_structure  # here: what trains without structure files needs no parser
+    from tertia.structure.sources import open_sources
+
     chains = {}
     for source in open_sources([archive]):
         name = source.name.rsplit("!", 1)[-1].removesuffix(".pdb")

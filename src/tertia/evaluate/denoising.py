@@ -1,4 +1,4 @@
-"""`tertia evaluate`: score a model on data, beside baselines."""
+"""Score a model on its own objective: the denoising loss at every noise level, beside analytic baselines."""
 
 from __future__ import annotations
 

@@ -1,0 +1,5 @@
+"""`python -m tertia.cli`."""
+
+from tertia.cli import main
+
+main()

@@ -1,0 +1,45 @@
+"""Which test proteins a model may have seen something like: neighbours at 30 % identity of its training chains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tertia.errors import CheckpointError
+
+IDENTITY = 0.3
+
+
+def clean_positions(examples: Sequence[Any], against: Sequence[str], models: str) -> np.ndarray | None:
+    """Return the positions of the examples without a neighbour among the training chains; None if nothing is known.
+
+    Parameters
+    ----------
+    against: stores or FASTA files with training chains; checkpoints that keep their training sequences add them.
+    models: as in `encoders.parse_models`.
+    """
+    from tertia.data.leak import find_leaks, read_excluded
+
+    sources = [*against, *_kept_sequences(models)]
+    if not sources:
+        return None
+    sequences = list(dict.fromkeys(example.chains[0].sequence for example in examples))
+    leaks = find_leaks(sequences, sequences, read_excluded(sources), identity=IDENTITY)
+    leaking = {leak.chain for leak in leaks}
+    return np.array([k for k, one in enumerate(examples) if one.chains[0].sequence not in leaking], dtype=int)
+
+
+def _kept_sequences(models: str) -> list[str]:
+    from tertia.encoders import FRESH, parse_models
+    from tertia.training import checkpoint
+
+    found = []
+    for name, _ in parse_models(models):
+        path = checkpoint.checkpoint_folder(name.removeprefix(FRESH)) / checkpoint.SEQUENCES
+        if not path.parent.is_dir():
+            raise CheckpointError(name, found="no such model")
+        if path.is_file():
+            found.append(str(path))
+    return found

@@ -1,0 +1,159 @@
+"""Write the results of a task as a page: Markdown, JSON, and a drawing."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from tertia.errors import InputError
+from tertia.evaluate.rows import PUBLISHED
+from tertia.evaluate.task import TaskReport
+
+COLUMNS = {
+    "quality": (
+        "gdt_ts R", "gdt_ts RMSE", "gdt_ts R_target", "gdt_ts z", "gdt_ts FRL", "gdt_ts FRL_5", "lddt R",
+        "local lddt rho", "local lddt rho_decoy", "local cad rho", "local cad rho_decoy",
+    ),
+    "interface": ("AUROC", "AUPRC", "ACC", "P", "R", "F", "MCC", "oracle F", "oracle MCC"),
+}  # fmt: skip
+DRAWN = {"quality": ("gdt_ts R", "gdt_ts R_target", "local lddt rho"), "interface": ("AUPRC", "MCC")}
+NOTES = {
+    "quality": (
+        "R, RMSE: over all models. R_target, z, FRL: within targets of two models or more, then the mean. FRL_5:",
+        "targets of six models or more only, since the best of five is found among five whatever is predicted. local:",
+        "residues, lDDT of C-alphas. All in the strict mode: what is undefined is left out. B-factors never enter.",
+    ),
+    "interface": (
+        "ACC, P, R, F, MCC: at the threshold with the best F on the validation proteins; oracle: at that with the best",
+        "F on the test proteins themselves, as most published figures are (DeepPPISP, GraphPPIS): it flatters.",
+    ),
+}  # fmt: skip
+
+
+def write_page(report: TaskReport, output: str | Path, *, command: str) -> list[Path]:
+    """Write `<output>.md`, `<output>.json` and, where matplotlib is installed, `<output>.svg`; return the files.
+
+    Raises
+    ------
+    InputError: the folder of the output does not exist.
+    """
+    stem = Path(output).with_suffix("")
+    if not stem.parent.is_dir():
+        raise InputError(str(stem), found="its folder does not exist")
+    paths = [stem.with_suffix(".json"), stem.with_suffix(".md")]
+    paths[0].write_text(json.dumps(_finite(report.as_dict()), indent=1) + "\n")
+    drawing = draw(report, stem.with_suffix(".svg"))
+    paths += [drawing] if drawing else []
+    paths[1].write_text("\n".join(_page(report, command, drawing)) + "\n")
+    return paths
+
+
+def table(report: TaskReport, name: str) -> list[str]:
+    """Return one test set as a Markdown table: value and 95 % interval."""
+    rows = report.sets[name]
+    known = {figure for columns in rows.values() for figure in columns}
+    columns = [column for column in COLUMNS[report.task] if column in known]
+    out = ["| method | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
+    for row in report.rows:
+        cells = [_cell(rows[row.name].get(column)) for column in columns]
+        out.append(f"| {row.label} | " + " | ".join(cells) + " |")
+    for label, figures in PUBLISHED.get((report.task, name), ()):
+        cells = [f"*{figures[column]:.3f}*" if column in figures else "" for column in columns]
+        out.append(f"| *published: {label}* | " + " | ".join(cells) + " |")
+    return out
+
+
+def differences(report: TaskReport, name: str) -> list[str]:
+    """Return what embeddings add to features, and training to untrained weights, as a Markdown table."""
+    label = {row.name: row.label for row in report.rows}
+    wanted = [one for one in report.differences[name] if one["figure"] in DRAWN[report.task]]
+    if not wanted:
+        return []
+    out = ["| method | against | figure | difference | p |", "|---|---|---|---|---|"]
+    for one in wanted:
+        marked = "**" if one["low"] > 0 or one["high"] < 0 else ""
+        value = f"{marked}{one['value']:+.3f}{marked} [{one['low']:+.3f}, {one['high']:+.3f}]"
+        out.append(f"| {label[one['row']]} | {label[one['against']]} | {one['figure']} | {value} | {one['p']:.3f} |")
+    return out
+
+
+def draw(report: TaskReport, path: Path) -> Path | None:
+    """Draw the main figures of the first test set with their intervals; None without matplotlib."""
+    try:
+        from matplotlib.backends.backend_svg import FigureCanvasSVG
+        from matplotlib.figure import Figure
+    except ImportError:
+        return None
+    import matplotlib
+
+    name = next(iter(report.sets))
+    shown = [row for row in report.rows if row.options != ("constant",)]
+    columns = DRAWN[report.task]
+    figure = Figure(figsize=(3.2 * len(columns) + 3.4, 0.34 * len(shown) + 1.4), layout="constrained")
+    FigureCanvasSVG(figure)
+    panels = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
+    for panel, column in zip(panels, columns, strict=True):
+        for place, row in enumerate(shown):
+            cell = report.sets[name][row.name].get(column)
+            if cell and math.isfinite(cell["value"]):
+                colour = "#1b6ca8" if row.models and row.role != "fresh" else "#8a8a8a"
+                panel.plot([cell["low"], cell["high"]], [place, place], color=colour, linewidth=2)
+                panel.plot([cell["value"]], [place], "o", color=colour, markersize=5)
+        panel.set_title(f"{name}: {column}", fontsize=10)
+        panel.grid(axis="x", color="#dddddd")
+        panel.set_axisbelow(True)
+    panels[0].set_yticks(range(len(shown)), [row.label for row in shown], fontsize=9)
+    panels[0].invert_yaxis()
+    with matplotlib.rc_context({"svg.hashsalt": "tertia"}):
+        figure.savefig(path, metadata={"Date": None})
+    return path
+
+
+def _page(report: TaskReport, command: str, drawing: Path | None) -> list[str]:
+    head = [
+        f"# {report.task}: results", "",
+        f"Written by `{command}`.", "",
+        f"Data: {report.data}{' (' + ', '.join(report.options) + ')' if report.options else ''}; {report.citation}.",
+        "Examples: " + ", ".join(f"{name} {count}" for name, count in report.n_examples.items()) + ".",
+        f"Every trained row: mean of {report.n_seeds} seeds [95 % interval over resampled "
+        f"{'targets' if report.task == 'quality' else 'proteins'}]. Settings were chosen on validation examples only.",
+        *NOTES[report.task], "",
+    ]  # fmt: skip
+    if drawing:
+        head += [f"![main figures with intervals]({drawing.name})", ""]
+    for name in report.sets:
+        head += [f"## {name} ({report.n_examples[name]})", "", *_leak_line(report, name), *table(report, name), ""]
+        gained = differences(report, name)
+        head += ["Paired differences (bold: the interval leaves out 0):", "", *gained, ""] if gained else []
+    head += ["## Rows", ""]
+    head += [f"- {row.label}: {_explained(row)}" for row in report.rows]
+    return head
+
+
+def _explained(row) -> str:
+    options = " ".join(f"`{option}`" for option in row.options)
+    return options + (f"; embeddings `{row.models}`" if row.models else "; no embeddings")
+
+
+def _leak_line(report: TaskReport, name: str) -> Sequence[str]:
+    if name not in report.leaks:
+        return ()
+    return (f"{report.leaks[name]} examples have a neighbour at 30 % identity among the pre-training chains and are "
+            "left out here.", "")  # fmt: skip
+
+
+def _cell(value: dict[str, float] | None) -> str:
+    if value is None or not math.isfinite(value["value"]):
+        return "-"
+    return f"{value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
+
+
+def _finite(value):
+    """Return JSON values with None for what is not finite."""
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,108 @@
+"""What stands in every table of a task: trivial baselines, controls, embeddings, and the published figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+CONSTANT = "constant"
+"""In place of a network: the mean of the training targets."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method of a table."""
+
+    name: str
+    label: str
+    models: str = ""  # as in `encoders.parse_models`; "" = no embeddings
+    options: tuple[str, ...] = ()  # key=value for the task and for learning, or CONSTANT alone
+    role: str = ""  # "features" and "fresh" are what the others are compared with
+
+
+_GRAPHQA = ("size=compact", "epochs=16", "learning_rate=0.003")
+_DEEPPPISP = ("network_kind=deepppisp", "batch=32", "epochs=10", "learning_rate=0.001")
+_GRAPH = ("width=48", "n_rounds=2", "epochs=12", "learning_rate=0.002", "batch=8")
+_LINEAR = ("network_kind=linear", "epochs=12", "learning_rate=0.003")
+
+
+def rows_of(task: str, *, structure: str, sequence: str = "", paper: str = "") -> tuple[Row, ...]:
+    """Return the rows of a task.
+
+    Parameters
+    ----------
+    structure: the model under test; its untrained twin is added as control.
+    sequence, paper: a model of sequences alone and one of the paper's mode, where there are such.
+    """
+    make = {"quality": _quality, "interface": _interface}[task]
+    return make(structure, sequence, paper)
+
+
+def _fresh(models: str) -> str:
+    return ",".join(f"fresh:{part}" for part in models.split(","))
+
+
+def _with_embeddings(
+    prefix: str, options: tuple[str, ...], structure: str, sequence: str, paper: str, *, suffix: str = ""
+) -> list[Row]:
+    """Return one network on features alone and with each kind of embedding."""
+    rows = [
+        Row(f"{prefix}features", f"{suffix}features alone", options=options, role="features"),
+        Row(f"{prefix}fresh", f"{suffix}+ untrained weights", _fresh(structure), options, role="fresh"),
+    ]
+    if sequence:
+        rows.append(Row(f"{prefix}sequence", f"{suffix}+ sequence (substitute for TAPE)", sequence, options))
+    if paper:
+        rows.append(Row(f"{prefix}paper", f"{suffix}+ paper mode", paper, options))
+    rows.append(Row(f"{prefix}structure", f"{suffix}+ {structure}", structure, options))
+    if sequence:
+        rows.append(Row(f"{prefix}both", f"{suffix}+ both", f"{structure},{sequence}", options))
+    return rows
+
+
+def _quality(structure: str, sequence: str, paper: str) -> tuple[Row, ...]:
+    return (
+        Row("constant", "mean of the training targets", options=(CONSTANT,)),
+        Row("linear", "linear, features of a window", options=_LINEAR),
+        Row("linear-fresh", "linear + untrained weights", _fresh(structure), _LINEAR),
+        Row("linear-structure", f"linear + {structure} (frozen probe)", structure, _LINEAR),
+        *_with_embeddings("", _GRAPHQA, structure, sequence, paper, suffix="GraphQA, "),
+    )
+
+
+def _interface(structure: str, sequence: str, paper: str) -> tuple[Row, ...]:
+    return (
+        Row("constant", "share of sites in training", options=(CONSTANT,)),
+        Row("linear", "logistic regression, window", options=_LINEAR),
+        *_with_embeddings("deepppisp-", _DEEPPPISP, structure, sequence, paper, suffix="DeepPPISP, "),
+        *_with_embeddings("graph-", _GRAPH, structure, sequence, "", suffix="graph, "),
+        *_with_embeddings(
+            "computed-", (*_GRAPH, "features=computed"), structure, "", "", suffix="graph, no profiles, "
+        ),
+    )
+
+
+PUBLISHED: dict[tuple[str, str], Sequence[tuple[str, dict[str, float]]]] = {
+    ("quality", "test"): (
+        ("Guo et al. 2022, GraphQA alone (CASP13)", {"gdt_ts R": 0.793, "gdt_ts RMSE": 0.201, "gdt_ts R_target": 0.751,
+         "gdt_ts z": 1.026, "gdt_ts FRL_5": 0.045, "local lddt rho": 0.774, "local lddt rho_decoy": 0.510}),
+        ("Guo et al. 2022, + structure (CASP13)", {"gdt_ts R": 0.848, "gdt_ts RMSE": 0.133, "gdt_ts R_target": 0.787,
+         "gdt_ts z": 1.345, "gdt_ts FRL_5": 0.031, "local lddt rho": 0.800, "local lddt rho_decoy": 0.534}),
+    ),
+    ("interface", "test_70"): (
+        ("Guo et al. 2022, DeepPPISP alone", {"oracle ACC": 0.589, "oracle P": 0.270, "oracle R": 0.623,
+         "oracle F": 0.377, "oracle MCC": 0.163}),
+        ("Guo et al. 2022, + structure", {"oracle ACC": 0.621, "oracle P": 0.285, "oracle R": 0.601,
+         "oracle F": 0.386, "oracle MCC": 0.185}),
+        ("DeepPPISP (Zeng et al. 2020)", {"AUROC": 0.671, "AUPRC": 0.320, "oracle ACC": 0.655, "oracle P": 0.303,
+         "oracle R": 0.577, "oracle F": 0.397, "oracle MCC": 0.206}),
+    ),
+    ("interface", "Test_60"): (
+        ("GraphPPIS (Yuan et al. 2021)", {"AUROC": 0.786, "AUPRC": 0.429, "oracle F": 0.451, "oracle MCC": 0.333}),
+        ("AGAT-PPIS (Zhou et al. 2023)", {"AUROC": 0.867, "AUPRC": 0.574, "oracle F": 0.569, "oracle MCC": 0.484}),
+    ),
+    ("interface", "Test_315"): (
+        ("GraphPPIS (Yuan et al. 2021)", {"AUPRC": 0.423, "oracle MCC": 0.336}),
+    ),
+}  # fmt: skip
+"""Figures as printed; those of quality are of other models (CASP13), so only their differences compare."""

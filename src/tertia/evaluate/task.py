@@ -1,0 +1,269 @@
+"""Score embeddings on a task: every row of `rows`, several seeds, intervals, and the proteins that leak apart."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tertia.errors import InputError
+from tertia.evaluate.rows import CONSTANT, Row, rows_of
+from tertia.progress import Progress
+
+if TYPE_CHECKING:
+    from tertia.tasks.task import Figure, Prediction
+
+N_RESAMPLES = 500
+CORE_SPLITS = ("train", "valid")
+Runs = list[tuple[dict[str, list["Prediction"]], dict[str, float]]]  # (predictions of each set, calibration) of a seed
+
+
+@dataclass(frozen=True)
+class TaskReport:
+    """Figures with intervals: `sets[test set][row][figure]`, and differences to the rows they are compared with."""
+
+    task: str
+    options: tuple[str, ...]
+    data: str
+    n_seeds: int
+    rows: tuple[Row, ...]
+    n_examples: dict[str, int]
+    sets: dict[str, dict[str, dict[str, dict[str, float]]]] = field(repr=False)
+    differences: dict[str, list[dict[str, Any]]] = field(repr=False)
+    leaks: dict[str, Any] = field(default_factory=dict)
+    citation: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as JSON values."""
+        return vars(self) | {"rows": [vars(row) for row in self.rows], "options": list(self.options)}
+
+
+def evaluate_task(
+    task: str, data: str | Path, *, models: str, sequence: str = "", paper: str = "", options: Sequence[str] = (),
+    rows: Sequence[str] = (), n_seeds: int = 3, cache: str | Path, against: Sequence[str] = (), progress: bool = False,
+) -> TaskReport:  # fmt: skip
+    """Train every row of the table `n_seeds` times and score it on every test set.
+
+    Embeddings, and predictions of finished runs, are kept in `cache`: the same call goes on where it was stopped, and
+    several processes may share the work by `rows`.
+
+    Parameters
+    ----------
+    task: "quality", "interface".
+    data: folder of the benchmark.
+    models: under test, as in `encoders.parse_models`; the table adds its untrained twin.
+    sequence, paper: further models for the table.
+    options: of the task, "benchmark=graphppis"; those of a row go before them.
+    rows: names of the rows; all by default.
+    against: stores or FASTA files with the training chains of the models: test proteins with a neighbour at 30 %
+        identity among them are taken out of the clean subsets.
+
+    Raises
+    ------
+    RecipeError, InputError, CheckpointError: an option, the data, or a model cannot be used.
+    """
+    from tertia.recipe import read_task
+
+    chosen = _chosen_rows(rows_of(task, structure=models, sequence=sequence, paper=paper), rows)
+    examples = read_task(task, options)[0].read(Path(data))
+    groups = _subsets(task, examples, against, models)
+    found: dict[str, Runs] = {}
+    with Progress(progress) as bar:
+        for row in chosen:
+            found[row.name] = _runs(task, row, examples, options, Path(cache), n_seeds, bar)
+    figures = {
+        name: {row.name: _row_figures(task, row, options, examples[source], positions, source, found[row.name])
+               for row in chosen}
+        for name, (source, positions) in groups.items()
+    }  # fmt: skip
+    return TaskReport(
+        task=task, options=tuple(options), data=Path(data).name, n_seeds=n_seeds, rows=chosen,
+        n_examples={split: len(part) for split, part in examples.items()}
+        | {name: len(positions) for name, (_, positions) in groups.items()},
+        sets={name: {row: _intervals(columns) for row, columns in table.items()} for name, table in figures.items()},
+        differences={name: _differences(chosen, table) for name, table in figures.items()},
+        leaks={name: len(examples[source]) - len(rows) for name, (source, rows) in groups.items() if "clean" in name},
+        citation=read_task(task, options)[0].citation,
+    )  # fmt: skip
+
+
+def _chosen_rows(rows: tuple[Row, ...], names: Sequence[str]) -> tuple[Row, ...]:
+    known = {row.name for row in rows}
+    for name in names:
+        if name not in known:
+            raise InputError("rows", found=f"no row {name!r}", allowed=", ".join(sorted(known)))
+    return tuple(row for row in rows if not names or row.name in names)
+
+
+# --- runs ----------------------------------------------------------------------------------------------------------
+
+
+def _runs(
+    task: str, row: Row, examples: Mapping[str, list[Any]], options: Sequence[str], cache: Path, n_seeds: int, bar: Any
+) -> Runs:
+    """Return what each seed of a row predicts; finished runs come from the cache."""
+    from tertia.training.learning import constant_predictions, learn
+
+    paths = [_path(cache, task, row, options, examples, seed) for seed in range(n_seeds)]
+    if not all(path.is_file() for path in paths):
+        chosen, settings = _of_row(task, row, options)
+        items = _items(chosen, row, examples, cache, bar)
+        bar.step(row.label, total=n_seeds)
+        for seed, path in enumerate(paths):
+            if not path.is_file():
+                if CONSTANT in row.options:
+                    made = {split: constant_predictions(items, split) for split in examples if split != "train"}
+                    _write(path, made, {"scale": 1.0, "offset": 0.0, "threshold": 0.0})
+                else:
+                    learnt = learn(chosen, examples, items, settings=settings, seed=seed)
+                    made = {split: learnt.predict(items[split]) for split in examples if split != "train"}
+                    _write(path, made, dict(learnt.calibration))
+            bar.advance()
+    return [_read(path, examples) for path in paths]
+
+
+def _of_row(task: str, row: Row, options: Sequence[str]) -> tuple[Any, Any]:
+    from tertia.recipe import read_task
+
+    return read_task(task, options, defaults=[option for option in row.options if option != CONSTANT])
+
+
+def _items(task: Any, row: Row, examples: Mapping[str, list[Any]], cache: Path, bar: Any) -> dict[str, list[Any]]:
+    from tertia.encoders import open_side_by_side
+    from tertia.training.learning import make_items
+
+    embed = None
+    if row.models:
+        chains = [example.chains[0] for example in examples["train"]]
+        embed = open_side_by_side(row.models, calibration=chains, cache=cache / "embeddings")
+    bar.step(f"embeddings: {row.label}", total=sum(map(len, examples.values())))
+    return {split: make_items(task, part, embed, bar.advance) for split, part in examples.items()}
+
+
+def _path(
+    cache: Path, task: str, row: Row, options: Sequence[str], examples: Mapping[str, list[Any]], seed: int
+) -> Path:
+    """Return the file of one run; models go by the SHA-256 of their weights, examples by their names."""
+    from tertia.encoders import parse_models
+    from tertia.training import checkpoint
+
+    names = [name.removeprefix("fresh:") for name, _ in parse_models(row.models)] if row.models else []
+    weights = [checkpoint.read_card(checkpoint.checkpoint_folder(name))["sha256"] for name in names]
+    ids = hashlib.sha256("\n".join(f"{split} {one.id}" for split, part in examples.items() for one in part).encode())
+    key = json.dumps([task, row.models, row.options, list(options), weights, ids.hexdigest(), seed])
+    return cache / "runs" / f"{task}-{row.name}-{seed}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.npz"
+
+
+def _write(path: Path, made: Mapping[str, list[Prediction]], calibration: Mapping[str, float]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    arrays = {f"calibration/{name}": np.array(value) for name, value in calibration.items()}
+    for split, predictions in made.items():
+        arrays[f"residue/{split}"] = np.concatenate([one.residue for one in predictions])
+        arrays[f"protein/{split}"] = np.stack([one.protein for one in predictions])
+    half = path.with_suffix(".half.npz")
+    np.savez_compressed(half, **arrays)
+    half.replace(path)
+
+
+def _read(path: Path, examples: Mapping[str, list[Any]]) -> tuple[dict[str, list[Prediction]], dict[str, float]]:
+    from tertia.tasks.task import Prediction
+
+    with np.load(path, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    out = {}
+    for split, part in examples.items():
+        if split != "train":
+            ends = np.cumsum([len(one) for one in part])[:-1]
+            rows = np.split(arrays[f"residue/{split}"], ends)
+            out[split] = [Prediction(a, b) for a, b in zip(rows, arrays[f"protein/{split}"], strict=True)]
+    calibration = {name.split("/")[1]: float(value) for name, value in arrays.items() if name.startswith("calibration")}
+    return out, calibration
+
+
+# --- figures -------------------------------------------------------------------------------------------------------
+
+
+def _subsets(
+    task: str, examples: Mapping[str, list[Any]], against: Sequence[str], models: str
+) -> dict[str, tuple[str, np.ndarray]]:
+    """Return {name: (test set, positions)}: each test set, its sources, and what has no neighbour in pre-training."""
+    from tertia.evaluate.leaks import clean_positions
+
+    out: dict[str, tuple[str, np.ndarray]] = {}
+    for split, part in examples.items():
+        if split in CORE_SPLITS:
+            continue
+        out[split] = (split, np.arange(len(part)))
+        clean = clean_positions(part, against, models)
+        if clean is not None:
+            out[f"{split}, clean"] = (split, clean)
+        sources = np.array([str(one.meta.get("set", "")) for one in part])
+        if task == "quality":
+            out |= {f"{split}, {name}": (split, np.flatnonzero(sources == name)) for name in sorted(set(sources))}
+    return out
+
+
+def _row_figures(
+    task: str, row: Row, options: Sequence[str], examples: Sequence[Any], positions: np.ndarray, source: str, runs: Runs
+) -> dict[str, Figure]:
+    """Return the figures of a row on some examples, its seeds side by side."""
+    chosen = _of_row(task, row, options)[0]
+    seeds = [
+        chosen.figures([examples[k] for k in positions], [predictions[source][k] for k in positions], calibration)
+        for predictions, calibration in runs
+    ]
+    return {same[0].name: _over_seeds(same) for same in zip(*seeds, strict=True)}
+
+
+def _over_seeds(same: Sequence[Figure]) -> Figure:
+    """Return the mean of a figure over seeds, as a figure."""
+    from tertia.tasks.metrics.statistics import OverRuns
+    from tertia.tasks.task import Figure
+
+    first = same[0]
+    if len(first.columns) == 1:
+        values = np.stack([one.columns[0] for one in same])
+        return Figure(first.name, first.statistic, first.groups, (values.mean(axis=0),))
+    truth = first.columns[0]
+    return Figure(first.name, OverRuns(first.statistic), first.groups, (truth, *(one.columns[1] for one in same)))
+
+
+def _intervals(figures: Mapping[str, Figure]) -> dict[str, dict[str, float]]:
+    from tertia.tasks.metrics import bootstrap
+
+    out = {}
+    for name, figure in figures.items():
+        if len(figure.groups):
+            found = bootstrap(figure.statistic, figure.groups, columns=figure.columns, n_resamples=N_RESAMPLES)
+            out[name] = {"value": found.value, "low": found.low, "high": found.high}
+    return out
+
+
+def _differences(rows: Sequence[Row], table: Mapping[str, Mapping[str, Figure]]) -> list[dict[str, Any]]:
+    """Return by how much the rows with embeddings exceed features alone and untrained weights of the same network."""
+    from tertia.tasks.metrics import compare
+
+    out = []
+    for row in rows:
+        for other in rows:
+            if not row.models or other.name == row.name or other.options != row.options or not other.role:
+                continue
+            for name, figure in table[row.name].items():
+                if not len(figure.groups) or name.startswith("oracle"):
+                    continue
+                second = table[other.name][name]
+                if len(figure.columns) == 1:
+                    gap = (figure.columns[0] - second.columns[0],)
+                    found = compare(figure.statistic, figure.groups, first=gap, second=(np.zeros(len(gap[0])),),
+                                    n_resamples=N_RESAMPLES)  # fmt: skip
+                else:
+                    found = compare(figure.statistic, figure.groups, first=figure.columns, second=second.columns,
+                                    n_resamples=N_RESAMPLES)  # fmt: skip
+                out.append({"row": row.name, "against": other.name, "figure": name, "value": found.interval.value,
+                            "low": found.interval.low, "high": found.interval.high, "p": found.p})  # fmt: skip
+    return out
