@@ -34,6 +34,12 @@ def inspect(
     leave(failed)
 
 
+Exclude = Annotated[list[Path], typer.Option(help="FASTA file or store whose neighbours are refused; may be repeated.")]
+SplitBy = Annotated[
+    str, typer.Option(help="Field of FASTA headers (tax for tax=9606) whose values stay in one part of the split.")
+]
+
+
 @app.command(
     epilog=examples(
         "tertia prepare structures/ -o store", "tertia prepare 'pdb/*.cif.gz' -o store --exclude test.fasta --jobs 2"
@@ -42,18 +48,14 @@ def inspect(
 def prepare(
     inputs: Inputs,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the store; a killed run is continued.")],
-    exclude: Annotated[
-        list[Path], typer.Option(help="FASTA file or store whose neighbours are refused; may be repeated.")
-    ] = [],  # noqa: B006
+    exclude: Exclude = [],  # noqa: B006
     identity: Annotated[float, typer.Option(min=0.0, max=1.0, help="Of clusters and of excluded neighbours.")] = 0.3,
     fractions: Annotated[
         tuple[float, float, float] | None,
         typer.Option(help="Of the clusters for train, valid and test (default 0.9 0.05 0.05)."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the split into train, valid and test.")] = 0,
-    split_by: Annotated[
-        str, typer.Option(help="Field of FASTA headers (tax for tax=9606) whose values stay in one part of the split.")
-    ] = "",
+    split_by: SplitBy = "",
     tool: Annotated[str, typer.Option(help="What compares sequences: auto, mmseqs or builtin.")] = "auto",
     min_length: Annotated[int | None, typer.Option(help="Residues with a C-alpha, at least (default 20).")] = None,
     max_length: Annotated[int | None, typer.Option(help="Residues, at most (default 5000).")] = None,

@@ -120,10 +120,15 @@ def evaluate_on(task: str):
     return command
 
 
-for _task in ("quality", "interface"):
-    evaluate_app.command(
-        name=_task, epilog=examples(f"tertia evaluate {_task} DATA -o docs/results/{_task} --cache evaluation")
-    )(evaluate_on(_task))
+for _task, _data, _option in (
+    ("quality", "quality_assessment", "cad=true"),
+    ("interface", "ppi_sites", "benchmark=graphppis"),
+):
+    _examples = examples(
+        f"tertia evaluate {_task} {_data} --seeds 1 --rows linear",
+        f"tertia evaluate {_task} {_data} {_option} -o docs/results/{_task} --cache evaluation",
+    )
+    evaluate_app.command(name=_task, epilog=_examples)(evaluate_on(_task))
 
 
 @evaluate_app.command(
