@@ -111,8 +111,6 @@ def _nearest_native(path: Path) -> dict[Model, str]:
 def _chains(archive: Path, wanted: set[str]) -> dict[str, Chain]:
     """Return the first chain of each wanted member, named without suffix."""
     from tertia.structure.read import read_structure  # here, for recipes know every task and need no parser
-
-    from tertia.structure.read import read_structure  # here: what trains without structure files needs no parser
     from tertia.structure.sources import open_sources
 
     chains = {}
