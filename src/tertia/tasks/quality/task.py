@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,7 @@ class Quality:
     network_kind: str = "graphqa"  # of NETWORKS
     size: str = "published"  # of graphqa, of SIZES
     cad: bool = False  # learn and score the CAD-score too, where models have side chains; needs voronotalt
+    casp: str = ""  # folder of CASP models with their natives: one more test set
     local_weight: float = 5.0  # of the residues' error against that of the whole
     batch: int = 16
 
@@ -48,8 +50,16 @@ class Quality:
             yield "batch", f"is {self.batch}", "2 or more"
 
     def read(self, data: Path) -> Mapping[str, list[Example]]:
-        """Return the splits; targets (proteins), not models, were divided."""
-        return read_quality(data, cad=self.cad)
+        """Return the splits; targets (proteins), not models, were divided. What CASP models are refused is said."""
+        splits = read_quality(data, cad=self.cad)
+        if self.casp:
+            from tertia.tasks.quality.casp import read_casp
+
+            found = read_casp(Path(self.casp), cad=self.cad)
+            for error in found.refused:
+                print(f"refused: {error}", file=sys.stderr)
+            splits["casp"] = list(found.examples)
+        return splits
 
     def graph(self, example: Example) -> Graph:
         """Return the residue graph; B-factors of models never enter it, they may hold another program's estimate."""
