@@ -74,14 +74,17 @@ def tools() -> list[Finding]:
 
 
 def weights() -> list[Finding]:
-    """Return every shipped checkpoint with the hash of its weights, compared with the one in its model.json."""
+    """Return every shipped model and head with the hash of its weights, compared with the one that its card names."""
     found = []
-    for card in sorted(Path(str(files("tertia"))).glob("weights/*/model.json")):
-        path = card.with_name("network.safetensors")
+    folder = Path(str(files("tertia"))) / "weights"
+    cards = [*sorted(folder.glob("*/model.json")), *sorted(folder.glob("heads/*/head.json"))]
+    for card in cards:
+        path = card.with_name("network.safetensors" if card.name == "model.json" else "head.safetensors")
         recorded = str(json.loads(card.read_text()).get("sha256"))
         digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
-        verdict = "" if digest == recorded else f" BROKEN: model.json says {recorded[:16]}"
-        found.append(Finding("weights", card.parent.name, f"sha256 {digest[:16] or '(no file)'}{verdict}", not verdict))
+        verdict = "" if digest == recorded else f" BROKEN: {card.name} says {recorded[:16]}"
+        name = str(card.parent.relative_to(folder))
+        found.append(Finding("weights", name, f"sha256 {digest[:16] or '(no file)'}{verdict}", not verdict))
     return found or [Finding("weights", "(none)", "no checkpoint is shipped with this installation")]
 
 

@@ -1,4 +1,4 @@
-"""`tertia ls`: the families, tasks, recipes and models that there are, each with one line of explanation."""
+"""`tertia ls`: the families, tasks, recipes, models and heads that there are, each with one line of explanation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tertia.errors import InputError
 
-KINDS = ("families", "tasks", "recipes", "models")
+KINDS = ("families", "tasks", "recipes", "models", "heads")
 
 
 def listing(kind: str = "") -> dict[str, dict[str, str]]:
@@ -20,7 +20,7 @@ def listing(kind: str = "") -> dict[str, dict[str, str]]:
     """
     if kind and kind not in KINDS:
         raise InputError("tertia ls", found=f"'{kind}' cannot be listed", allowed=", ".join(KINDS))
-    makers = {"families": families, "tasks": tasks, "recipes": recipes, "models": models}
+    makers = {"families": families, "tasks": tasks, "recipes": recipes, "models": models, "heads": heads}
     return {name: make() for name, make in makers.items() if kind in ("", name)}
 
 
@@ -50,6 +50,15 @@ def models() -> dict[str, str]:
     for card in sorted(Path(str(files("tertia"))).glob("weights/*/model.json")):
         meta = json.loads(card.read_text())
         found[card.parent.name] = str(meta.get("summary") or f"family {meta.get('family', '?')}")
+    return found
+
+
+def heads() -> dict[str, str]:
+    """Return every shipped head by the name of its task, with the models that it takes embeddings from."""
+    found = {}
+    for card in sorted(Path(str(files("tertia"))).glob("weights/heads/*/head.json")):
+        meta = json.loads(card.read_text())
+        found[card.parent.name] = f"task {meta['task']}, embeddings of {meta['models'] or 'no model'}"
     return found
 
 

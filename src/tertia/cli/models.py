@@ -13,10 +13,10 @@ from tertia.cli.app import AsJson, Assembly, Inputs, Jobs, Model, ModelNumber, a
 
 @app.command(epilog=examples("tertia ls", "tertia ls recipes"))
 def ls(
-    what: Annotated[str, typer.Argument(help="families, tasks, recipes or models; all of them by default.")] = "",
+    what: Annotated[str, typer.Argument(help="families, tasks, recipes, models or heads; all by default.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """List what there is: families, tasks, recipes, models."""
+    """List what there is: families, tasks, recipes, models, heads."""
     from tertia.listing import listing, table
 
     listed = listing(what)
