@@ -70,7 +70,7 @@ def test_a_mistake_is_one_message_and_1() -> None:
     done = run("ls", "models-and-more")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        "error: tertia ls: 'models-and-more' cannot be listed; allowed: families, tasks, recipes, models\n"
+        "error: tertia ls: 'models-and-more' cannot be listed; allowed: families, tasks, recipes, models, heads\n"
     )
 
 
@@ -121,7 +121,7 @@ def test_prepare_names_the_true_defaults() -> None:
 
 def test_ls_and_doctor_speak_json() -> None:
     listed = json.loads(run("ls", "--json").stdout)
-    assert set(listed) == {"families", "tasks", "recipes", "models"}
+    assert set(listed) == {"families", "tasks", "recipes", "models", "heads"}
     assert "distmap" in listed["families"]
     findings = json.loads(run("doctor", "--json").stdout)
     assert {"versions", "devices", "extras", "tools", "weights"} == {finding["section"] for finding in findings}
