@@ -17,7 +17,7 @@ from tertia.structure.exposure import (
     secondary_structure,
     side_directions,
 )
-from tertia.structure.geometry import dihedrals
+from tertia.structure.geometry import dihedrals, distance_map
 from tertia.structure.read import read_inputs
 from tests.structures import backbone, make_chain
 
@@ -52,6 +52,19 @@ def test_neighbours_are_counted_on_both_sides() -> None:
     alpha[5] = np.nan
     assert half_sphere_exposure(alpha)[1].tolist() == [1.0, 3.0]
     assert np.isnan(half_sphere_exposure(alpha)[5]).all()
+
+
+def test_exposure_is_that_of_a_plain_loop() -> None:
+    alpha = make_chain(60, seed=2, missing=(20, 21)).alpha
+    direction, counts = side_directions(alpha), half_sphere_exposure(alpha)
+    assert np.array_equal(counts, half_sphere_exposure(alpha, distance=distance_map(alpha)), equal_nan=True)
+    for i in range(1, 59):
+        near = [j for j in range(60) if j != i and np.linalg.norm(alpha[j] - alpha[i]) < 13.0]
+        up = sum(float(direction[i] @ (alpha[j] - alpha[i])) > 0 for j in near)
+        if np.isfinite(direction[i]).all():
+            assert counts[i].tolist() == [up, len(near) - up]
+        elif np.isfinite(alpha[i]).all():
+            assert counts[i].tolist() == [len(near) / 2.0] * 2
 
 
 def test_angles_turn_with_nothing_and_mirror_in_sign() -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tertia.nn.message_passing import mean_by
-from tertia.nn.residue_graph import CUTOFF, REACH, SEPARATIONS, extend, join, residue_graph
+from tertia.nn.residue_graph import CUTOFF, MOST_NEIGHBOURS, REACH, SEPARATIONS, extend, join, residue_graph
 from tertia.tasks.quality.graphqa import GraphQa, squared_error
 from tests.structures import make_chain
 
@@ -39,6 +39,19 @@ def test_a_far_flung_chain_has_the_sequential_edges_alone() -> None:
     alpha = np.arange(50)[:, None] * np.array([[100.0, 0, 0]])
     graph = residue_graph("A" * 50, alpha)
     assert len(graph.source) == REACH * (2 * 50 - REACH - 1)
+
+
+def test_in_a_crowd_the_nearest_are_kept() -> None:
+    """Against a plain loop: 170 points in a ball so small that many have more neighbours than are kept."""
+    points = np.random.default_rng(0).standard_normal((170, 3)) * 4.0
+    points[[3, 90]] = np.nan
+    graph = residue_graph("A" * 170, points)
+    for i in range(170):
+        order = np.argsort(distance := np.linalg.norm(points - points[i], axis=1))  # NaN comes last
+        near = [j for j in order if distance[j] < CUTOFF and j != i]
+        expected = {*near[:MOST_NEIGHBOURS], *(j for j in range(170) if 0 < abs(i - j) <= REACH)}
+        assert set(graph.source[graph.sink == i].tolist()) == expected
+    assert torch.bincount(graph.sink).max() > MOST_NEIGHBOURS  # with those that are near in sequence
 
 
 def test_separation_classes() -> None:

@@ -68,7 +68,8 @@ def residue_graph(sequence: str, alpha: np.ndarray) -> Graph:
     whole, numbers = torch.from_numpy, torch.tensor
     return Graph(
         letter=whole(letter_indices(sequence).astype(np.int64)), state=numbers(state, dtype=torch.int64),
-        values=numbers(_residue_values(alpha, seen), dtype=torch.float32), source=whole(source), sink=whole(sink),
+        values=numbers(_residue_values(alpha, seen, distance), dtype=torch.float32),
+        source=whole(source), sink=whole(sink),
         geometry=numbers(_edge_values(alpha, distance, source, sink), dtype=torch.float32),
         distance=numbers(distance[source, sink], dtype=torch.float32), separation=whole(separation.astype(np.int64)),
         model=torch.zeros(len(sequence), dtype=torch.int64),
@@ -103,33 +104,28 @@ def join(graphs: Sequence[Graph]) -> Graph:
 
 def _edges(distance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return source and sink of each directed edge, ordered by sink."""
-    length = len(distance)
-    apart = np.where(np.isfinite(distance), distance, np.inf)
-    np.fill_diagonal(apart, np.inf)
-    near = apart < CUTOFF
-    if length > MOST_NEIGHBOURS:
-        farthest = np.partition(apart, MOST_NEIGHBOURS - 1, axis=1)[:, MOST_NEIGHBOURS - 1 : MOST_NEIGHBOURS]
-        near &= apart <= farthest
-    place = np.arange(length)
-    offset = np.abs(place[:, None] - place[None, :])
-    sink, source = np.nonzero(near | ((offset > 0) & (offset <= REACH)))
+    near = distance < CUTOFF  # False where a C-alpha is missing
+    np.fill_diagonal(near, False)
+    for row in np.flatnonzero(near.sum(axis=1) > MOST_NEIGHBOURS):
+        near[row] &= distance[row] <= np.partition(distance[row, near[row]], MOST_NEIGHBOURS - 1)[MOST_NEIGHBOURS - 1]
+    place = np.arange(len(distance))
+    for gap in range(1, REACH + 1):
+        near[place[gap:], place[:-gap]] = near[place[:-gap], place[gap:]] = True
+    sink, source = np.nonzero(near)
     return source, sink
 
 
-def _residue_values(alpha: np.ndarray, seen: np.ndarray) -> np.ndarray:
+def _residue_values(alpha: np.ndarray, seen: np.ndarray, distance: np.ndarray) -> np.ndarray:
     place = np.arange(len(alpha)) / max(len(alpha) - 1, 1)
-    columns = [np.nan_to_num(half_sphere_exposure(alpha)) / 20.0, alpha_torsion(alpha), alpha_angle(alpha)[:, None],
-               seen[:, None].astype(float), place[:, None]]  # fmt: skip
+    exposure = np.nan_to_num(half_sphere_exposure(alpha, distance=distance)) / 20.0
+    columns = [exposure, alpha_torsion(alpha), alpha_angle(alpha)[:, None], seen[:, None].astype(float), place[:, None]]
     return np.concatenate(columns, axis=1)
 
 
 def _edge_values(alpha: np.ndarray, distance: np.ndarray, source: np.ndarray, sink: np.ndarray) -> np.ndarray:
-    direction = side_directions(alpha)
+    direction, length = side_directions(alpha), distance[source, sink]
+    begin, end = direction[source], direction[sink]
     with np.errstate(invalid="ignore", divide="ignore"):
-        towards = (alpha[sink] - alpha[source]) / distance[source, sink][:, None]
-    cosines = [
-        (direction[source] * towards).sum(axis=1),
-        -(direction[sink] * towards).sum(axis=1),
-        (direction[source] * direction[sink]).sum(axis=1),
-    ]
-    return np.nan_to_num(np.stack([distance[source, sink] / 10.0, *cosines], axis=1))
+        towards = (alpha[sink] - alpha[source]) / length[:, None]
+    cosines = [np.einsum("ij,ij->i", one, two) for one, two in ((begin, towards), (-end, towards), (begin, end))]
+    return np.nan_to_num(np.stack([length / 10.0, *cosines], axis=1))

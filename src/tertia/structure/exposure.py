@@ -27,19 +27,23 @@ def side_directions(alpha: np.ndarray) -> np.ndarray:
     return out
 
 
-def half_sphere_exposure(alpha: np.ndarray, *, radius: float = _NEAR) -> np.ndarray:
+def half_sphere_exposure(alpha: np.ndarray, *, radius: float = _NEAR, distance: np.ndarray | None = None) -> np.ndarray:
     """Return how many C-alphas lie within the radius, (L, 2): on the side of the side chain, and on the other.
 
     After Hamelryck (2005). NaN for residues without C-alpha; where the direction is unknown, half of all on both sides.
+
+    Parameters
+    ----------
+    distance: (L, L) Angstrom, for whoever has it already.
     """
     direction = side_directions(alpha)
-    apart = alpha[None, :, :] - alpha[:, None, :]  # (L, L, 3)
-    near = distance_map(alpha.astype(np.float64)) < radius
+    distance = distance_map(alpha.astype(np.float64)) if distance is None else distance
+    near = distance < radius
     np.fill_diagonal(near, False)
-    known = np.isfinite(direction[:, 0])
-    along = np.einsum("ijk,ik->ij", np.nan_to_num(apart), np.nan_to_num(direction))
-    up, total = (near & (along > 0)).sum(axis=1).astype(float), near.sum(axis=1).astype(float)
-    up = np.where(known, up, total / 2.0)
+    centre, other = np.nonzero(near)  # (E,), far fewer than all pairs
+    above = np.einsum("ij,ij->i", alpha[other] - alpha[centre], direction[centre]) > 0
+    total, up = (np.bincount(ones, minlength=len(alpha)).astype(float) for ones in (centre, centre[above]))
+    up = np.where(np.isfinite(direction[:, 0]), up, total / 2.0)
     counts = np.stack([up, total - up], axis=1)
     counts[~np.isfinite(alpha[:, 0])] = np.nan
     return counts

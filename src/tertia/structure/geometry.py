@@ -15,11 +15,9 @@ def distance_map(coord: np.ndarray, other: np.ndarray | None = None) -> np.ndarr
     """
     other = coord if other is None else other
     out = np.zeros((len(coord), len(other)), dtype=coord.dtype)
-    for axis in range(
-        3
-    ):  # three (L, M) arrays instead of one (L, M, 3); differences, not products, keep small distances exact
+    for axis in range(3):  # three (L, M) arrays, not one (L, M, 3); differences, not products, keep small ones exact
         difference = coord[:, None, axis] - other[None, :, axis]
-        out += difference * difference
+        out += np.multiply(difference, difference, out=difference)
     return np.sqrt(out, out=out)
 
 
