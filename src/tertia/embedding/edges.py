@@ -1,4 +1,4 @@
-"""Embeddings of chosen pairs of residues, taken from the rows of the pair level as they stream by."""
+"""Embeddings of one chain and of chosen pairs of its residues, by any family."""
 
 from __future__ import annotations
 
@@ -24,17 +24,8 @@ def embed_edges(
     edge: (E, C) float32; None for families without a pair level.
     """
     inputs = collate([family.featurise(chain)])
-    if not hasattr(encoder, "encode_pairs"):
+    if not hasattr(encoder, "encode_edges"):
         encoded = encoder.encode(inputs)
         return encoded.protein[0].cpu().numpy(), encoded.residue[0].cpu().numpy(), None
-    encoded, pairs = encoder.encode_pairs(inputs)
-    edge = np.zeros((len(source), pairs.shape[-1]), np.float32)
-    order = np.argsort(source, kind="stable")
-    start = first = 0
-    for rows in pairs.rows():  # top to bottom, some rows of the map at a time
-        last = int(np.searchsorted(source[order], start + len(rows)))
-        chosen = order[first:last]
-        edge[chosen] = rows[source[chosen] - start, sink[chosen]]
-        start, first = start + len(rows), last
-    pairs.close()
+    encoded, edge = encoder.encode_edges(inputs, source, sink)
     return encoded.protein[0].numpy(), encoded.residue[0].numpy(), edge

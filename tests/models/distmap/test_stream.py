@@ -137,6 +137,22 @@ def test_the_pair_level_is_that_of_the_dense_map(network, family, in_memory, mon
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("n_rows", [5, 37])
+@pytest.mark.parametrize("missing", [(), (0, 20)])
+def test_edges_are_entries_of_the_pair_level(network, family, n_rows: int, missing, monkeypatch) -> None:
+    monkeypatch.setattr(stream, "rows_of_strip", lambda length, folded: n_rows)
+    inputs = batch(family, make_chain(37, seed=10, missing=missing))
+    source, sink = np.random.default_rng(0).integers(0, 37, (2, 500))  # some of them twice, some (i, i)
+    encoder = network.encoder([4, 20])
+    whole, pairs = encoder.encode_pairs(inputs)
+    encoded, edge = encoder.encode_edges(inputs, source, sink)
+    assert np.array_equal(edge, np.concatenate(list(pairs.rows()))[source, sink])
+    assert edge.any()
+    assert torch.equal(encoded.residue, whole.residue)
+    assert torch.equal(encoded.protein, whole.protein)
+    assert encoder.encode_edges(inputs, source[:0], sink[:0])[1].shape == (0, encoder.width)
+
+
 @pytest.mark.parametrize(("precision", "cosine"), [("bf16", 0.999), ("fp16", 0.99999)])
 def test_narrow_convolutions_are_near(network, family, precision: str, cosine: float) -> None:
     chain = make_chain(60, seed=11)

@@ -12,7 +12,7 @@ import torch
 import torch.nn as nn
 
 from tertia.models.distmap.inputs import Inputs
-from tertia.models.distmap.stream import residue_features, rows_of_strip
+from tertia.models.distmap.stream import OnRows, residue_features, rows_of_strip
 from tertia.nn.encoded import Encoded
 
 IN_MEMORY = 1 << 28
@@ -67,15 +67,23 @@ class Encoder:
         """
         length = inputs.letter.shape[-1]
         maps = [RawMaps(length, len(folded.gain), folder) for folded in self.folded]
-        moved, seen = self._moved(inputs), inputs.seen[:, 0]
-        residues, proteins = [], []
-        for folded, raw in zip(self.folded, maps, strict=True):
-            level = torch.full_like(inputs.level, folded.level)
-            residue = residue_features(moved, folded, on_rows=raw.add).cpu()
-            residues.append(self.standard("residue", residue, level, seen))
-            proteins.append(self.standard("protein", residue.sum(1) / seen.sum(1)[:, None], level, seen.any(-1)))
-        encoded = Encoded(chain=inputs.chain[:, 0], residue=torch.cat(residues, -1), protein=torch.cat(proteins, -1))
-        return encoded, Pairs(self, maps, seen[0])
+        return self._encoded(inputs, [raw.add for raw in maps]), Pairs(self, maps, inputs.seen[0, 0])
+
+    @torch.inference_mode()
+    def encode_edges(self, inputs: Inputs, source: np.ndarray, sink: np.ndarray) -> tuple[Encoded, np.ndarray]:
+        """Return residue and protein embeddings of one chain, and those of the pairs (source, sink): (E, C) float32.
+
+        They are entries of the pair level, which is never held as a whole.
+        """
+        edges = [RawEdges(source, sink, len(folded.gain)) for folded in self.folded]
+        encoded = self._encoded(inputs, [raw.add for raw in edges])
+        seen = inputs.seen[0, 0]
+        mask = (seen[source] & seen[sink])[None]
+        parts = [
+            self.standard("pair", raw.symmetric()[None], torch.tensor([folded.level]), mask)[0]
+            for folded, raw in zip(self.folded, edges, strict=True)
+        ]
+        return encoded, torch.cat(parts, -1).numpy()
 
     def memory(self, n_residues: int, *, pair: bool = False) -> int:
         """Return about how many bytes one chain needs beside the weights."""
@@ -90,6 +98,17 @@ class Encoder:
             columns = delay * (2 * width + 2 * inner) + 2 * rows * (width + 3 * inner + 3 * 64)
         largest = min(4 * n_residues**2 * width, IN_MEMORY) * (2 + len(self.folded)) if pair else 0
         return 4 * columns * n_residues + largest
+
+    def _encoded(self, inputs: Inputs, takers: Sequence[OnRows]) -> Encoded:
+        """Return residue and protein embeddings of one chain; each level hands the rows of its map to its taker."""
+        moved, seen = self._moved(inputs), inputs.seen[:, 0]
+        residues, proteins = [], []
+        for folded, take in zip(self.folded, takers, strict=True):
+            level = torch.full_like(inputs.level, folded.level)
+            residue = residue_features(moved, folded, on_rows=take).cpu()
+            residues.append(self.standard("residue", residue, level, seen))
+            proteins.append(self.standard("protein", residue.sum(1) / seen.sum(1)[:, None], level, seen.any(-1)))
+        return Encoded(chain=inputs.chain[:, 0], residue=torch.cat(residues, -1), protein=torch.cat(proteins, -1))
 
     def _moved(self, inputs: Inputs) -> Inputs:
         return type(inputs)(**{name: value.to(self.device) for name, value in vars(inputs).items()})
@@ -119,6 +138,27 @@ class Pairs:
         """Free what the raw maps take."""
         for raw in self._maps:
             raw.close()
+
+
+class RawEdges:
+    """The entries E_ij and E_ji of chosen pairs, taken from the rows of the maps as these stream by."""
+
+    def __init__(self, source: np.ndarray, sink: np.ndarray, width: int) -> None:
+        row, column = (torch.from_numpy(np.concatenate(ends)) for ends in ((source, sink), (sink, source)))
+        self._order = torch.argsort(row)
+        self._row, self._column = row[self._order], column[self._order]
+        self._values = torch.empty(len(row), width)
+
+    def add(self, start: int, rows: torch.Tensor) -> None:
+        """Take the rows (1, rows, L, C) from `start` on."""
+        first, last = torch.searchsorted(self._row, torch.tensor([start, start + rows.shape[1]])).tolist()
+        row, column = (index[first:last].to(rows.device) for index in (self._row - start, self._column))
+        self._values[self._order[first:last]] = rows[0, row, column].cpu()
+
+    def symmetric(self) -> torch.Tensor:
+        """Return (E_ij + E_ji) / 2 of the pairs, (E, C)."""
+        forth, back = self._values.chunk(2) if len(self._values) else (self._values, self._values)
+        return (forth + back) / 2
 
 
 class RawMaps:

@@ -38,18 +38,20 @@ def residue_features(
     folded: the weights; their level is the one that counts.
     n_rows: rows of a strip; by default as many as fill STRIP_PAIRS.
     on_rows: called with the first row and (B, rows, L, C), the maps E_ij of these rows before symmetrising, 0 where
-        a residue is missing; the rows come from top to bottom, and are overwritten afterwards.
+        a residue is missing; the rows come from top to bottom, are only to be read, and are overwritten afterwards.
     """
     length = inputs.letter.shape[-1]
     n_rows = n_rows or rows_of_strip(length, folded)
     seen = inputs.seen[:, 0].float()  # (B, L)
+    complete = bool(inputs.seen[:, 0].all())
     row_sum = torch.zeros(*seen.shape, len(folded.gain), device=seen.device)
     column_sum = torch.zeros_like(row_sum, dtype=torch.float64)
     strips = _whole(inputs, folded) if len(seen) > 1 or n_rows >= length else _strips(inputs, folded, n_rows)
     for start, maps in strips:
         stop = start + maps.shape[1]
         if on_rows is not None:
-            on_rows(start, maps * seen[:, start:stop, None, None] * seen[:, None, :, None])
+            both = seen[:, start:stop, None, None] * seen[:, None, :, None]
+            on_rows(start, maps if complete else maps * both)
         row_sum[:, start:stop] = torch.matmul(seen[:, None, None, :], maps)[:, :, 0]
         columns = torch.matmul(seen[:, None, start:stop], maps.reshape(len(seen), stop - start, -1))
         column_sum += columns.view(column_sum.shape)
