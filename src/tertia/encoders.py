@@ -103,14 +103,14 @@ def parse_models(models: str) -> list[tuple[str, list[float] | None]]:
     """Split "distmap@3.28+0.55,pairlm" into names and noise levels, None where none are given."""
     out = []
     for part in models.split(","):
-        name, _, levels = part.strip().partition("@")
+        name, given, levels = part.strip().partition("@")
         try:
-            sigmas = [float(level) for level in levels.split("+")] if levels else None
+            sigmas = [float(level) for level in levels.split("+")] if given else None
         except ValueError:
             raise InputError(
                 "models", part, found=f"{levels!r} are no noise levels", allowed="NAME@3.28+0.55"
             ) from None
-        if not name:
+        if not name.removeprefix(FRESH):
             raise InputError("models", found=f"no name in {models!r}", allowed="names joined by commas")
         out.append((name, sigmas))
     return out

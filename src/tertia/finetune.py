@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -63,7 +64,7 @@ def finetune(
     from tertia.training.learning import learn, make_items
 
     folder = Path(output)
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(str(folder), found="is there already and not empty", hint="choose another output")
     chosen, settings = read_task(task, overrides)
     examples = chosen.read(Path(data))
@@ -84,8 +85,8 @@ def finetune(
         _save_encoder(folder / ENCODER, encoder, models)
     save_head(
         folder, learnt, models=ENCODER if full else models,
-        meta={"validation": figures["valid"], "n_examples": counts, "seed": seed, "learning": asdict(settings),
-              "best_epoch": learnt.history.best_epoch, "loss": learnt.history.loss},
+        meta={"validation": _defined(figures["valid"]), "n_examples": counts, "seed": seed,
+              "learning": asdict(settings), "best_epoch": learnt.history.best_epoch, "loss": learnt.history.loss},
     )  # fmt: skip
     test_figures = {split: values for split, values in figures.items() if split != "valid"}
     return Finetuned(folder, figures["valid"], test_figures, counts)
@@ -117,7 +118,14 @@ def _save_encoder(folder: Path, encoder: Any, models: str) -> None:
     recipe = (trained.folder / checkpoint.RECIPE).read_text()
     meta = {key: value for key, value in trained.meta.items() if key in ("groups", "training", "calibrated")}
     checkpoint.save(folder, encoder.family, encoder.network, recipe=recipe, meta=meta | {"fine_tuned_from": models})
-    (folder / checkpoint.CHAINS).write_text("".join(f"{key}\n" for key in trained.training_chains()))
+    for name in (checkpoint.CHAINS, checkpoint.SEQUENCES):  # what the model has seen, for the check of leaks
+        if (trained.folder / name).is_file():
+            checkpoint.write_bytes(folder / name, (trained.folder / name).read_bytes())
+
+
+def _defined(figures: dict[str, float]) -> dict[str, float | None]:
+    """Return figures as JSON has them: None where one is undefined."""
+    return {name: value if math.isfinite(value) else None for name, value in figures.items()}
 
 
 def _figures(learnt: Learnt, examples: Sequence[Any], items: Sequence[Any], encoder: Any) -> dict[str, float]:

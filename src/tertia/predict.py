@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -49,23 +51,21 @@ class Predictions:
     def write_residues(self, out: IO[str]) -> None:
         """Write one line a residue: file, chain, position, author number, letter, scores, and whether it is called."""
         called = [] if self.threshold is None else ["called"]
-        out.write(
-            "\t".join(["file", "chain", "position", "residue_id", "letter", *self.residue_scores, *called]) + "\n"
-        )
+        out.write(_line(["file", "chain", "position", "residue_id", "letter", *self.residue_scores, *called]))
         for one in self.chains:
             for k, letter in enumerate(one.chain.sequence):
                 values = one.residue[k]
                 cells = ["NA" if np.isnan(value) else f"{value:.4f}" for value in values]
                 cells += [str(int(values[0] > self.threshold)) if np.isfinite(values[0]) else "NA"] if called else []
-                out.write("\t".join([one.chain.frame, one.chain.key, str(k + 1), one.chain.residue_id[k] or "NA",
-                                     letter, *cells]) + "\n")  # fmt: skip
+                out.write(_line([one.chain.frame, one.chain.key, str(k + 1), one.chain.residue_id[k] or "NA",
+                                 letter, *cells]))  # fmt: skip
 
     def write_proteins(self, out: IO[str]) -> None:
         """Write one line a chain: file, chain, residues with coordinates, scores."""
-        out.write("\t".join(["file", "chain", "n_residues", *self.protein_scores]) + "\n")
+        out.write(_line(["file", "chain", "n_residues", *self.protein_scores]))
         for one in self.chains:
             cells = [f"{value:.4f}" for value in one.protein]
-            out.write("\t".join([one.chain.frame, one.chain.key, str(int(one.chain.seen.sum())), *cells]) + "\n")
+            out.write(_line([one.chain.frame, one.chain.key, str(int(one.chain.seen.sum())), *cells]))
 
     def print(self, *, residues: Path | None, out: IO[str]) -> None:
         """Write the chains to `out`, and the residues to a file; where only residues have scores, those to `out`."""
@@ -77,21 +77,38 @@ class Predictions:
         elif residues is None or str(residues) == "-":
             self.write_residues(out)
 
-    def write_structures(self, folder: str | Path) -> list[Path]:
-        """Write each chain as PDB with 100 times its first score in the B-factor column; return the files."""
+    def write_structures(self, folder: str | Path) -> tuple[list[Path], list[InputError]]:
+        """Write each chain as PDB with 100 times its first score in the B-factor column.
+
+        Returns
+        -------
+        paths: of the files, "<entry>_<chain>.pdb"; chains of one name are numbered from the second on.
+        refused: chains that the format cannot hold.
+        """
         from tertia.structure.write_pdb import pdb_text
 
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        paths: list[Path] = []
+        paths, refused, taken = [], [], set()
+        remark = f"B-factor: {SHOWN_RESIDUES:g} x predicted {self.residue_scores[0]}, 0 where there is none"
         for one in self.chains:
-            stem = f"{Path(one.chain.frame.split('!')[-1]).name.split('.')[0]}_{one.chain.id}"
-            taken = sum(path.stem.split(".")[0] == stem for path in paths)
-            path = folder / (f"{stem}.{taken + 1}.pdb" if taken else f"{stem}.pdb")
-            remark = f"B-factor: {SHOWN_RESIDUES:g} x predicted {self.residue_scores[0]}, 0 where there is none"
-            path.write_text(pdb_text(one.chain, b_factor=SHOWN_RESIDUES * one.residue[:, 0], remarks=(remark,)))
-            paths.append(path)
-        return paths
+            try:
+                text = pdb_text(one.chain, b_factor=SHOWN_RESIDUES * one.residue[:, 0], remarks=(remark,))
+            except InputError as error:
+                refused.append(error)
+                continue
+            stem = re.sub(r"[/\\\0]", "-", one.chain.key)
+            names = (f"{stem}.{number}.pdb" if number > 1 else f"{stem}.pdb" for number in count(1))
+            name = next(name for name in names if name.lower() not in taken)  # some systems know no case
+            taken.add(name.lower())
+            (folder / name).write_text(text)
+            paths.append(folder / name)
+        return paths, refused
+
+
+def _line(cells: Sequence[str]) -> str:
+    """Return cells as a line of a table; file names may hold what would end one."""
+    return "\t".join(re.sub(r"[\t\r\n]", " ", cell) for cell in cells) + "\n"
 
 
 def predict(
@@ -136,12 +153,18 @@ def predict(
 
 
 def _check_features(head: Head) -> None:
+    from tertia.encoders import FRESH
     from tertia.errors import CheckpointError
 
     if head.learnt.widths.feature:
         raise CheckpointError(
             str(head.folder), found="was trained on profiles that a structure does not have",
             allowed="a head trained with features=computed",
+        )  # fmt: skip
+    if FRESH in head.models:
+        raise CheckpointError(
+            str(head.folder), found="was trained on embeddings of untrained weights, a control of experiments",
+            allowed="a head of trained models, or of none",
         )  # fmt: skip
 
 
@@ -174,8 +197,9 @@ def _one(head: Head, chain: Chain, embed: Any) -> Predicted | InputError:
     try:
         example = Example(chain.key, (chain,), meta={"set": "", "target": ""})
         (prediction,) = learnt.predict(make_items(learnt.task, [example], embed))
-    except (MemoryError, RuntimeError) as error:
-        found = f"could not be predicted ({type(error).__name__}: {str(error).splitlines()[0][:200]})"
+    except Exception as error:  # one chain must not end the run of the others
+        said = "".join(str(error).splitlines()[:1])[:200]
+        found = f"could not be predicted ({type(error).__name__}: {said})"
         return InputError(chain.frame or chain.entry, chain.key, found=found)
     return Predicted(chain, np.where(chain.seen[:, None], prediction.residue, np.nan), prediction.protein)
 

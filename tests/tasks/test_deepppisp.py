@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
+from dataclasses import replace
+
 import torch
 
 from tertia.tasks.interface.deepppisp import LONGEST, DeepPppisp, Residues, side_by_side, windows
@@ -51,8 +52,12 @@ def test_the_published_network_always_sees_500_residues(monkeypatch) -> None:
     proteins = [protein(20, seed=1), protein(33, seed=2)]
     alone, together = net(side_by_side(proteins[:1]))[0], net(side_by_side(proteins))[0]
     assert torch.allclose(together[:20], alone, atol=1e-5)
-    with pytest.raises(ValueError, match="at most 40"):
-        net(side_by_side([protein(41)]))
+    long = protein(60, seed=3)
+    changed = replace(long, profile=torch.cat([long.profile[:40], -long.profile[40:]]))
+    one, two = (net(side_by_side([of]))[0] for of in (long, changed))
+    assert one.shape == (60,)
+    assert torch.equal(one[:37], two[:37])  # the image ends at 40, windows reach 3 further
+    assert (one[37:] != two[37:]).all()
     assert LONGEST == 500
 
 

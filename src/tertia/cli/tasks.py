@@ -75,10 +75,9 @@ def predict(
     )
     if len(found):
         found.print(residues=output, out=sys.stdout)
-    if structures is not None:
-        found.write_structures(structures)
-    tell([f"error: {error}" for error in found.failed])
-    leave(found.failed)
+    failed = [*found.failed, *(found.write_structures(structures)[1] if structures is not None else ())]
+    tell([f"error: {error}" for error in failed])
+    leave(failed)
 
 
 def evaluate_on(task: str):

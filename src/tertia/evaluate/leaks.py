@@ -18,7 +18,7 @@ def clean_positions(examples: Sequence[Any], against: Sequence[str], models: str
     Parameters
     ----------
     against: stores or FASTA files with training chains; checkpoints that keep their training sequences add them.
-    models: as in `encoders.parse_models`.
+    models: as in `encoders.parse_models`; "" for none.
     """
     from tertia.data.leak import find_leaks, read_excluded
 
@@ -36,10 +36,10 @@ def _kept_sequences(models: str) -> list[str]:
     from tertia.training import checkpoint
 
     found = []
-    for name, _ in parse_models(models):
+    for name, _ in parse_models(models) if models else ():
         path = checkpoint.checkpoint_folder(name.removeprefix(FRESH)) / checkpoint.SEQUENCES
         if not path.parent.is_dir():
             raise CheckpointError(name, found="no such model")
         if path.is_file():
             found.append(str(path))
-    return found
+    return list(dict.fromkeys(found))

@@ -127,6 +127,9 @@ def _page(report: TaskReport, command: str, drawing: Path | None) -> list[str]:
         head += [f"## {name} ({report.n_examples[name]})", "", *_leak_line(report, name), *table(report, name), ""]
         gained = differences(report, name)
         head += ["Paired differences (bold: the interval leaves out 0):", "", *gained, ""] if gained else []
+    for name in report.leaks:
+        if name not in report.sets:
+            head += [f"## {name} (0)", "", *_leak_line(report, name), "Nothing is left to score.", ""]
     head += ["## Rows", ""]
     head += [f"- {row.label}: {_explained(row)}" for row in report.rows]
     return head

@@ -31,7 +31,7 @@ def rows_of(task: str, *, structure: str, sequence: str = "", paper: str = "") -
 
     Parameters
     ----------
-    structure: the model under test; its untrained twin is added as control.
+    structure: the model under test; its untrained twin is added as control. "": only rows without embeddings.
     sequence, paper: a model of sequences alone and one of the paper's mode, where there are such.
     """
     make = {"quality": _quality, "interface": _interface}[task]
@@ -46,26 +46,29 @@ def _with_embeddings(
     prefix: str, options: tuple[str, ...], structure: str, sequence: str, paper: str, *, suffix: str = ""
 ) -> list[Row]:
     """Return one network on features alone and with each kind of embedding."""
-    rows = [
-        Row(f"{prefix}features", f"{suffix}features alone", options=options, role="features"),
-        Row(f"{prefix}fresh", f"{suffix}+ untrained weights", _fresh(structure), options, role="fresh"),
-    ]
+    rows = [Row(f"{prefix}features", f"{suffix}features alone", options=options, role="features")]
+    if structure:
+        rows.append(Row(f"{prefix}fresh", f"{suffix}+ untrained weights", _fresh(structure), options, role="fresh"))
     if sequence:
         rows.append(Row(f"{prefix}sequence", f"{suffix}+ sequence (substitute for TAPE)", sequence, options))
     if paper:
         rows.append(Row(f"{prefix}paper", f"{suffix}+ paper mode", paper, options))
-    rows.append(Row(f"{prefix}structure", f"{suffix}+ {structure}", structure, options))
-    if sequence:
+    if structure:
+        rows.append(Row(f"{prefix}structure", f"{suffix}+ {structure}", structure, options))
+    if structure and sequence:
         rows.append(Row(f"{prefix}both", f"{suffix}+ both", f"{structure},{sequence}", options))
     return rows
 
 
 def _quality(structure: str, sequence: str, paper: str) -> tuple[Row, ...]:
+    probes = (
+        Row("linear-fresh", "linear + untrained weights", _fresh(structure), _LINEAR, role="fresh"),
+        Row("linear-structure", f"linear + {structure} (frozen probe)", structure, _LINEAR),
+    )
     return (
         Row("constant", "mean of the training targets", options=(CONSTANT,)),
-        Row("linear", "linear, features of a window", options=_LINEAR),
-        Row("linear-fresh", "linear + untrained weights", _fresh(structure), _LINEAR),
-        Row("linear-structure", f"linear + {structure} (frozen probe)", structure, _LINEAR),
+        Row("linear", "linear, features of a window", options=_LINEAR, role="features"),
+        *(probes if structure else ()),
         *_with_embeddings("", _GRAPHQA, structure, sequence, paper, suffix="GraphQA, "),
     )
 

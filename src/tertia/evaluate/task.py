@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 N_RESAMPLES = 500
 CORE_SPLITS = ("train", "valid")
+CLEAN = ", clean"
+"""Behind the name of a test set: what of it has no neighbour among the training chains of the models."""
 Runs = list[tuple[dict[str, list["Prediction"]], dict[str, float]]]  # (predictions of each set, calibration) of a seed
 
 
@@ -56,7 +58,7 @@ def evaluate_task(
     ----------
     task: "quality", "interface".
     data: folder of the benchmark.
-    models: under test, as in `encoders.parse_models`; the table adds its untrained twin.
+    models: under test, as in `encoders.parse_models`; the table adds its untrained twin. "": no embeddings.
     sequence, paper: further models for the table.
     options: of the task, "benchmark=graphppis"; those of a row go before them.
     rows: names of the rows; all by default.
@@ -71,7 +73,8 @@ def evaluate_task(
 
     chosen = _chosen_rows(rows_of(task, structure=models, sequence=sequence, paper=paper), rows)
     examples = read_task(task, options)[0].read(Path(data))
-    groups = _subsets(task, examples, against, models)
+    used = ",".join(part for part in (models, sequence, paper) if part)
+    groups = _subsets(task, examples, against, used)
     found: dict[str, Runs] = {}
     with Progress(progress) as bar:
         for row in chosen:
@@ -79,7 +82,7 @@ def evaluate_task(
     figures = {
         name: {row.name: _row_figures(task, row, options, examples[source], positions, source, found[row.name])
                for row in chosen}
-        for name, (source, positions) in groups.items()
+        for name, (source, positions) in groups.items() if len(positions)
     }  # fmt: skip
     return TaskReport(
         task=task, options=tuple(options), data=Path(data).name, n_seeds=n_seeds, rows=chosen,
@@ -87,7 +90,8 @@ def evaluate_task(
         | {name: len(positions) for name, (_, positions) in groups.items()},
         sets={name: {row: _intervals(columns) for row, columns in table.items()} for name, table in figures.items()},
         differences={name: _differences(chosen, table) for name, table in figures.items()},
-        leaks={name: len(examples[source]) - len(rows) for name, (source, rows) in groups.items() if "clean" in name},
+        leaks={name: len(examples[source]) - len(positions) for name, (source, positions) in groups.items()
+               if name.endswith(CLEAN)},
         citation=read_task(task, options)[0].citation,
     )  # fmt: skip
 
@@ -201,7 +205,7 @@ def _subsets(
         out[split] = (split, np.arange(len(part)))
         clean = clean_positions(part, against, models)
         if clean is not None:
-            out[f"{split}, clean"] = (split, clean)
+            out[split + CLEAN] = (split, clean)
         sources = np.array([str(one.meta.get("set", "")) for one in part])
         if task == "quality":
             out |= {f"{split}, {name}": (split, np.flatnonzero(sources == name)) for name in sorted(set(sources))}

@@ -25,12 +25,15 @@ class WindowProbe(nn.Module):
         self.reach = reach
         self.norm = nn.BatchNorm1d(n_values, affine=False)
         size = (2 * reach + 1) * (N_INDICES + n_values)
-        self.residue, self.protein = nn.Linear(size, n_residue), nn.Linear(size, n_protein)
+        self.residue = nn.Linear(size, n_residue)
+        self.protein = nn.Linear(size, n_protein) if n_protein else None
 
     def forward(self, graph: Graph) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (N, n_residue) and (B, n_protein) logits."""
         letters = F.one_hot(graph.letter, N_INDICES).float()
         window = windows(torch.cat([letters, self.norm(graph.values)], dim=1), graph.model, self.reach)
+        if self.protein is None:
+            return self.residue(window), window.new_zeros(graph.n_models, 0)
         return self.residue(window), self.protein(mean_by(window, graph.model, graph.n_models))
 
 

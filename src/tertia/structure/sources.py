@@ -64,7 +64,8 @@ class Source:
     @property
     def entry(self) -> str:
         """Name of the entry: the file name without folders and known suffixes, "1abc"."""
-        stem = self.name.rsplit("!", 1)[-1].replace("\\", "/").rsplit("/", 1)[-1]
+        member = self.name if self.packed is None else self.name.rsplit("!", 1)[-1]  # a file may be named "wow!.pdb"
+        stem = member.replace("\\", "/").rsplit("/", 1)[-1]
         for suffix in (".gz", ".xz", *_SUFFIXES):
             if stem.lower().endswith(suffix) and len(stem) > len(suffix):
                 stem = stem[: -len(suffix)]

@@ -89,15 +89,19 @@ def load_head(name: str | Path) -> Head:
         raise CheckpointError(
             str(folder), WEIGHTS, found="does not have the SHA-256 in head.json", hint="it is damaged"
         )
-    kind = TASKS.get(card["task"])
+    kind = TASKS.get(card.get("task"))
     if kind is None:
-        raise CheckpointError(str(folder), CARD, found=f"is of the task {card['task']!r}", allowed=", ".join(TASKS))
+        found = f"is of the task {card.get('task')!r}"
+        raise CheckpointError(str(folder), CARD, found=found, allowed=", ".join(TASKS))
     try:
         task, widths, tensors = kind(**card["options"]), Widths(**card["widths"]), read_tensors(raw)
-    except (TypeError, KeyError, SafetensorError) as error:
-        found = f"does not fit this version ({error})"
+        models, calibration = card["models"], card["calibration"]
+        if wrong := [f"{key} {found}" for key, found, _ in task.problems()]:
+            raise ValueError("; ".join(wrong))
+    except (TypeError, KeyError, ValueError, SafetensorError) as error:
+        found = f"does not fit this version ({type(error).__name__}: {error})"
         raise CheckpointError(str(folder), CARD, found=found, hint=f"written by tertia {card.get('tertia')}") from None
     network = task.network(widths).eval()
     fill(network, tensors, where=str(folder))
-    models = str(folder / ENCODER) if card["models"] == ENCODER else card["models"]
-    return Head(Learnt(task, network, widths, card["calibration"]), models, card, folder)
+    models = str(folder / ENCODER) if models == ENCODER else models
+    return Head(Learnt(task, network, widths, calibration), models, card, folder)

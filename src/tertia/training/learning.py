@@ -134,7 +134,12 @@ def raw_predictions(
 
 def constant_predictions(items: Mapping[str, Sequence[Item]], split: str) -> list[Prediction]:
     """Return the mean of the training targets for everything: what knowing nothing else gives."""
-    residue = np.nanmean(np.concatenate([item.residue_target for item in items["train"]]), axis=0)
-    rows = np.stack([item.protein_target for item in items["train"]])
-    protein = np.nanmean(rows, axis=0) if rows.shape[1] else np.zeros(0)
+    residue = _mean_of_known(np.concatenate([item.residue_target for item in items["train"]]))
+    protein = _mean_of_known(np.stack([item.protein_target for item in items["train"]]))
     return [Prediction(np.tile(residue, (len(item.residue_target), 1)), protein) for item in items[split]]
+
+
+def _mean_of_known(rows: np.ndarray) -> np.ndarray:
+    """Return the mean of each column without NaN; 0 for a column in which nothing is known."""
+    known = np.isfinite(rows)
+    return np.where(known, rows, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)

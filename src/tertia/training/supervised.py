@@ -66,7 +66,7 @@ def fit_supervised(
 
     Raises
     ------
-    TrainingError: a loss is not finite.
+    TrainingError: a loss is not finite, or an epoch has no batch.
     """
     generator = np.random.default_rng(seed)
     torch.manual_seed(seed)
@@ -117,4 +117,7 @@ def _one_epoch(
         torch.nn.utils.clip_grad_norm_(network.parameters(), settings.clip_norm or math.inf)
         optimiser.step()
         total, n_batches = total + value.item(), n_batches + 1
-    return total / max(n_batches, 1)
+    if not n_batches:
+        raise TrainingError("task training", f"epoch {number + 1}", found="has no batch",
+                            hint="there are too few examples to learn from")  # fmt: skip
+    return total / n_batches

@@ -89,8 +89,7 @@ class DeepPppisp(nn.Module):
             letters = F.relu(self.sequence(residues.letters)) * (residues.chain > 0)[..., None]
             return torch.cat([letters, residues.profile], dim=-1)
         batch, length, _ = residues.letters.shape
-        if length > LONGEST:
-            raise ValueError(f"the published network takes proteins of at most {LONGEST} residues, not {length}")
+        # A negative width cuts off: of a longer protein the published image holds the beginning only.
         letters, profile = (F.pad(x, (0, 0, 0, LONGEST - length)) for x in (residues.letters, residues.profile))
         letters = F.relu(self.sequence(letters.flatten(1))).view(batch, LONGEST, N_LETTERS)
         return torch.cat([letters, profile], dim=-1)

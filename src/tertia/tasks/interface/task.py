@@ -23,8 +23,11 @@ from tertia.tasks.task import Batch, Figure, Item, Prediction, Vectors, Widths
 
 NETWORKS = ("graph", "deepppisp", "deepppisp_faithful", "linear")
 BENCHMARKS = {"deepppisp": 50, "graphppis": 35}
-"""Proteins of the training set that are kept for validation: 50 as the text of DeepPPISP says, a tenth of Train_335."""
+"""Proteins of the training set that are kept for validation: 50 as the text of DeepPPISP says, a tenth of Train_335;
+of a smaller set than the published ones at most a fifth."""
 FEATURES = ("profiles", "computed")
+LOG_SCALES, OFFSETS = (-5.0, 5.0), (-20.0, 20.0)
+"""Bounds of the calibration."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +64,14 @@ class Interface:
         if self.benchmark == "deepppisp":
             splits = read_deepppisp(data / "deepppisp", data / "graphppis")
             seen = [example for example in splits["test"] if example.chains[0].seen.any()]
-            training, tests = splits["train"], {"test_70": splits["test"], f"test_{len(seen)}": seen}
+            training, tests = splits["train"], {f"test_{len(splits['test'])}": splits["test"]}
+            if seen:
+                tests[f"test_{len(seen)}"] = seen
         else:
             training = read_graphppis(data / "graphppis", GRAPHPPIS_SETS[0])
             tests = {name: read_graphppis(data / "graphppis", name) for name in GRAPHPPIS_SETS[1:]}
         order = np.random.default_rng(0).permutation(len(training))
-        n_valid = BENCHMARKS[self.benchmark]
+        n_valid = min(BENCHMARKS[self.benchmark], len(training) // 5)
         chosen = {"train": order[n_valid:], "valid": order[:n_valid]}
         return {name: [training[k] for k in sorted(rows)] for name, rows in chosen.items()} | tests
 
@@ -116,23 +121,30 @@ class Interface:
         return site_loss(self.scores(network, batch)[0], batch.residue_target)
 
     def calibrate(self, examples: Sequence[Example], raw: Sequence[Prediction]) -> dict[str, float]:
-        """Return scale and offset of the logits (Platt 1999), and the threshold with the best F."""
+        """Return scale and offset of the logits (Platt 1999), and the threshold with the best F.
+
+        The scale is above 0, so that the order of the residues stays what the network says.
+        """
         from scipy.optimize import minimize
 
         label, logit, _ = _residues(examples, raw)
+        # Targets short of 0 and 1, Platt's own, keep the scale finite where all validation residues are told apart.
+        n_sites, n_others = label.sum(), (1.0 - label).sum()
+        wanted = np.where(label > 0, (n_sites + 1.0) / (n_sites + 2.0), 1.0 / (n_others + 2.0))
 
         def cross_entropy(line: np.ndarray) -> float:
-            z = line[0] * logit + line[1]
-            return float((np.logaddexp(0.0, z) - label * z).mean())
+            z = np.exp(line[0]) * logit + line[1]
+            return float((np.logaddexp(0.0, z) - wanted * z).mean())
 
-        scale, offset = minimize(cross_entropy, np.array([1.0, 0.0]), method="Nelder-Mead").x
-        probability = 1.0 / (1.0 + np.exp(-(scale * logit + offset)))
-        return {"scale": float(scale), "offset": float(offset), "threshold": best_threshold(label, probability)}
+        line = minimize(cross_entropy, np.zeros(2), method="L-BFGS-B", bounds=(LOG_SCALES, OFFSETS)).x
+        scale, offset = float(np.exp(line[0])), float(line[1])
+        threshold = best_threshold(label, _logistic(scale * logit + offset))
+        return {"scale": scale, "offset": offset, "threshold": threshold if np.isfinite(threshold) else 0.5}
 
     def finish(self, raw: Prediction, calibration: Mapping[str, float]) -> Prediction:
         """Turn logits into probabilities."""
         z = calibration["scale"] * raw.residue.astype(np.float64) + calibration["offset"]
-        return Prediction(1.0 / (1.0 + np.exp(-z)), raw.protein)
+        return Prediction(_logistic(z), raw.protein)
 
     def validation_score(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> float:
         """Return the average precision; any rising function of the probabilities gives the same."""
@@ -154,6 +166,10 @@ class Interface:
             called = (score > threshold).astype(np.float64)
             out += [Figure(prefix + name, statistic, protein, (label, called)) for name, statistic in calls.items()]
         return out
+
+
+def _logistic(z: np.ndarray) -> np.ndarray:
+    return np.exp(-np.logaddexp(0.0, -z))  # does not overflow
 
 
 def _published(example: Example) -> np.ndarray:
