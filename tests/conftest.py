@@ -42,3 +42,30 @@ def shared_data() -> Path:
 def generator() -> np.random.Generator:
     """A fresh generator with a fixed seed."""
     return np.random.default_rng(20240229)
+
+
+@pytest.fixture(scope="session")
+def quality_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a tiny benchmark of quality assessment."""
+    from tests.benchmarks_on_disk import write_quality
+
+    return write_quality(tmp_path_factory.mktemp("quality_assessment"))
+
+
+@pytest.fixture(scope="session")
+def sites_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of tiny benchmarks of interaction sites."""
+    from tests.benchmarks_on_disk import write_sites
+
+    return write_sites(tmp_path_factory.mktemp("ppi_sites"))
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Checkpoint of a distance-map network with random weights."""
+    from tertia.training import checkpoint
+    from tests.distmap_networks import TINY, network_of
+
+    folder = tmp_path_factory.mktemp("tiny_model")
+    checkpoint.save(folder, TINY, network_of(TINY), recipe="", meta={})
+    return folder

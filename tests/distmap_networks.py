@@ -12,6 +12,8 @@ FAMILIES = {
     "tertia": Distmap(n_blocks=6),
     "paper": Distmap(mode="paper", bottleneck=16, n_blocks=6, dilations=(1, 3, 5, 9)),
 }
+TINY = Distmap(width=8, bottleneck=4, n_blocks=2, n_levels=4, embed_level=2)
+"""For tests of what stands behind a network."""
 
 
 def dilations(family: Distmap) -> tuple[int, ...]:
