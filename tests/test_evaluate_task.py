@@ -215,7 +215,7 @@ def test_every_row_can_be_read_and_has_a_name_of_its_own() -> None:
 
 
 def test_options_go_before_those_of_a_row() -> None:
-    row = next(row for row in rows_of("quality", structure="") if row.name == "features")
+    row = next(row for row in rows_of("quality", structure="") if row.name == "wide-features")
     task, settings = harness._of_row("quality", row, ("epochs=3", "batch=2"))
     assert (settings.epochs, task.batch, task.size) == (3, 2, "compact")
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PRECISIONS = ("fp32", "bf16", "fp16")
 FRESH = "fresh:"
 """Before a name: the same network with weights that were never trained, the control of every experiment."""
-N_CALIBRATION_CHAINS = 64
+N_CALIBRATION_CHAINS = 24
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def open_side_by_side(
 
     encodings = []
     for name, sigmas in parse_models(models):
-        trained = _fresh(name.removeprefix(FRESH), calibration) if name.startswith(FRESH) else name
+        trained = _fresh(name.removeprefix(FRESH), sigmas, calibration) if name.startswith(FRESH) else name
         opened = open_encoder(trained, sigmas=sigmas, device=device)
         identity = hashlib.sha256(repr(sorted(opened.provenance.items())).encode()).hexdigest()[:16]
         encodings.append(Encoding(opened.family, opened.encoder, identity))
@@ -116,8 +116,8 @@ def parse_models(models: str) -> list[tuple[str, list[float] | None]]:
     return out
 
 
-def _fresh(name: str, calibration: Sequence[Chain]) -> Checkpoint:
-    """Return a model with untrained weights, always the same ones."""
+def _fresh(name: str, sigmas: Sequence[float] | None, calibration: Sequence[Chain]) -> Checkpoint:
+    """Return a model with untrained weights, always the same ones, standardised on `calibration`."""
     import torch
 
     from tertia.training import checkpoint
@@ -127,7 +127,9 @@ def _fresh(name: str, calibration: Sequence[Chain]) -> Checkpoint:
         torch.manual_seed(0)
         network = trained.family.network().eval()
     chains = [chain for chain in calibration if chain.seen.any()][:N_CALIBRATION_CHAINS]
-    if chains:
+    if chains and hasattr(network, "encoder"):
+        network.calibrate(chains, levels=_chosen_levels(trained.family, sigmas)[0])
+    elif chains:
         network.calibrate(chains)
     told = "".join(chain.sequence for chain in chains)
     digest = hashlib.sha256(f"fresh {trained.meta['sha256']} {told}".encode()).hexdigest()

@@ -20,9 +20,10 @@ class Row:
     role: str = ""  # "features" and "fresh" are what the others are compared with
 
 
-_GRAPHQA = ("size=compact", "epochs=16", "learning_rate=0.003")
-_DEEPPPISP = ("network_kind=deepppisp", "batch=32", "epochs=10", "learning_rate=0.001")
-_GRAPH = ("width=48", "n_rounds=2", "epochs=12", "learning_rate=0.002", "batch=8")
+_GRAPHQA = ("size=compact", "epochs=10", "learning_rate=0.003")
+_WIDE = ("network_kind=wide", *_GRAPHQA)
+_DEEPPPISP = ("network_kind=deepppisp", "batch=32", "epochs=8", "learning_rate=0.001")
+_GRAPH = ("width=48", "n_rounds=2", "epochs=10", "learning_rate=0.002", "batch=8")
 _LINEAR = ("network_kind=linear", "epochs=12", "learning_rate=0.003")
 
 
@@ -69,7 +70,8 @@ def _quality(structure: str, sequence: str, paper: str) -> tuple[Row, ...]:
         Row("constant", "mean of the training targets", options=(CONSTANT,)),
         Row("linear", "linear, features of a window", options=_LINEAR, role="features"),
         *(probes if structure else ()),
-        *_with_embeddings("", _GRAPHQA, structure, sequence, paper, suffix="GraphQA, "),
+        *_with_embeddings("graphqa-", _GRAPHQA, structure, sequence, paper, suffix="GraphQA, "),
+        *_with_embeddings("wide-", _WIDE, structure, sequence, "", suffix="ours, "),
     )
 
 

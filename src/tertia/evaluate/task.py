@@ -76,9 +76,10 @@ def evaluate_task(
     used = ",".join(part for part in (models, sequence, paper) if part)
     groups = _subsets(task, examples, against, used)
     found: dict[str, Runs] = {}
+    graphs = Graphs(read_task(task, options)[0], examples)
     with Progress(progress) as bar:
         for row in chosen:
-            found[row.name] = _runs(task, row, examples, options, Path(cache), n_seeds, bar)
+            found[row.name] = _runs(task, row, examples, graphs, options, Path(cache), n_seeds, bar)
     figures = {
         name: {row.name: _row_figures(task, row, options, examples[source], positions, source, found[row.name])
                for row in chosen}
@@ -107,16 +108,30 @@ def _chosen_rows(rows: tuple[Row, ...], names: Sequence[str]) -> tuple[Row, ...]
 # --- runs ----------------------------------------------------------------------------------------------------------
 
 
+class Graphs:
+    """The residue graphs of all examples, built when a row first needs them."""
+
+    def __init__(self, task: Any, examples: Mapping[str, list[Any]]) -> None:
+        self.task, self.examples = task, examples
+        self._of_split: dict[str, list[Any]] = {}
+
+    def __getitem__(self, split: str) -> list[Any]:
+        if split not in self._of_split:
+            self._of_split[split] = [self.task.graph(example) for example in self.examples[split]]
+        return self._of_split[split]
+
+
 def _runs(
-    task: str, row: Row, examples: Mapping[str, list[Any]], options: Sequence[str], cache: Path, n_seeds: int, bar: Any
-) -> Runs:
+    task: str, row: Row, examples: Mapping[str, list[Any]], graphs: Graphs, options: Sequence[str], cache: Path,
+    n_seeds: int, bar: Any,
+) -> Runs:  # fmt: skip
     """Return what each seed of a row predicts; finished runs come from the cache."""
     from tertia.training.learning import constant_predictions, learn
 
     paths = [_path(cache, task, row, options, examples, seed) for seed in range(n_seeds)]
     if not all(path.is_file() for path in paths):
         chosen, settings = _of_row(task, row, options)
-        items = _items(chosen, row, examples, cache, bar)
+        items = _items(chosen, row, examples, graphs, cache, bar)
         bar.step(row.label, total=n_seeds)
         for seed, path in enumerate(paths):
             if not path.is_file():
@@ -137,7 +152,9 @@ def _of_row(task: str, row: Row, options: Sequence[str]) -> tuple[Any, Any]:
     return read_task(task, options, defaults=[option for option in row.options if option != CONSTANT])
 
 
-def _items(task: Any, row: Row, examples: Mapping[str, list[Any]], cache: Path, bar: Any) -> dict[str, list[Any]]:
+def _items(
+    task: Any, row: Row, examples: Mapping[str, list[Any]], graphs: Graphs, cache: Path, bar: Any
+) -> dict[str, list[Any]]:
     from tertia.encoders import open_side_by_side
     from tertia.training.learning import make_items
 
@@ -146,7 +163,7 @@ def _items(task: Any, row: Row, examples: Mapping[str, list[Any]], cache: Path, 
         chains = [example.chains[0] for example in examples["train"]]
         embed = open_side_by_side(row.models, calibration=chains, cache=cache / "embeddings")
     bar.step(f"embeddings: {row.label}", total=sum(map(len, examples.values())))
-    return {split: make_items(task, part, embed, bar.advance) for split, part in examples.items()}
+    return {split: make_items(task, part, embed, bar.advance, graphs=graphs[split]) for split, part in examples.items()}
 
 
 def _path(

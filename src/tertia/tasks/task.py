@@ -92,10 +92,10 @@ class Task(Protocol):
         """Return "train", "valid", and the test sets under their names."""
 
     def graph(self, example: Example) -> Graph:
-        """Return residues, their features, and the edges between them."""
+        """Return residues and the edges between them; the same whatever the options."""
 
     def item(self, example: Example, graph: Graph, vectors: Vectors | None) -> Item:
-        """Put an example together; without a target all is NaN."""
+        """Put an example together, with its features; without a target all is NaN."""
 
     def network(self, widths: Widths) -> torch.nn.Module:
         """Build the network with fresh weights."""

@@ -12,6 +12,7 @@ import torch
 from tertia.data.batch import collate
 from tertia.data.example import Example
 from tertia.errors import InputError
+from tertia.nn.residue_graph import Graph
 from tertia.tasks.task import Item, Prediction, Task, Vectors, Widths, batch_of
 from tertia.training.supervised import History, Supervision, fit_supervised
 
@@ -36,7 +37,7 @@ class Learnt:
 
 def make_items(
     task: Task, examples: Sequence[Example], embed: Callable[..., Vectors] | None = None,
-    done: Callable[[], None] = lambda: None,
+    done: Callable[[], None] = lambda: None, *, graphs: Sequence[Graph] | None = None,
 ) -> list[Item]:  # fmt: skip
     """Build the residue graphs and embed the chains.
 
@@ -44,10 +45,11 @@ def make_items(
     ----------
     embed: of a chain and the edges (source, sink); None goes without embeddings.
     done: called after each example.
+    graphs: of the examples, where they were built before.
     """
     items = []
-    for example in examples:
-        graph = task.graph(example)
+    for position, example in enumerate(examples):
+        graph = task.graph(example) if graphs is None else graphs[position]
         vectors = None if embed is None else embed(example.chains[0], graph.source.numpy(), graph.sink.numpy())
         items.append(task.item(example, graph, vectors))
         done()

@@ -113,10 +113,11 @@ class PaperNetwork(nn.Module):
         """Return the embeddings of a padded batch of whole chains."""
         return encode(self, inputs, pair=pair)
 
-    def calibrate(self, chains: Sequence[Chain]) -> None:
-        """Fit the standardisation of the embeddings and the analytic baselines on training chains."""
-        calibrate(self, chains)
-        self.baselines.fit([chain.alpha for chain in chains], self.sigmas.cpu())
+    def calibrate(self, chains: Sequence[Chain], levels: Sequence[int] | None = None) -> None:
+        """Fit the standardisation of the embeddings and the analytic baselines; with `levels` the former there only."""
+        calibrate(self, chains, levels)
+        if levels is None:
+            self.baselines.fit([chain.alpha for chain in chains], self.sigmas.cpu())
 
     def fold(self, level: int) -> Folded:
         """Return the weights at one noise level as `stream.residue_features` takes them."""
@@ -211,10 +212,11 @@ class TertiaNetwork(nn.Module):
         """Return the embeddings of a padded batch of whole chains."""
         return encode(self, inputs, pair=pair)
 
-    def calibrate(self, chains: Sequence[Chain]) -> None:
-        """Fit the standardisation of the embeddings and the analytic baselines on training chains."""
-        calibrate(self, chains)
-        self.baselines.fit([chain.alpha for chain in chains], self.sigmas.cpu())
+    def calibrate(self, chains: Sequence[Chain], levels: Sequence[int] | None = None) -> None:
+        """Fit the standardisation of the embeddings and the analytic baselines; with `levels` the former there only."""
+        calibrate(self, chains, levels)
+        if levels is None:
+            self.baselines.fit([chain.alpha for chain in chains], self.sigmas.cpu())
 
     def fold(self, level: int) -> Folded:
         """Return the weights at one noise level as `stream.residue_features` takes them."""

@@ -76,16 +76,15 @@ class Interface:
         return {name: [training[k] for k in sorted(rows)] for name, rows in chosen.items()} | tests
 
     def graph(self, example: Example) -> Graph:
-        """Return the residue graph with the features of the benchmark."""
+        """Return the residue graph."""
         chain = example.chains[0]
-        graph = residue_graph(chain.sequence, chain.alpha)
-        if self.features == "computed":
-            return graph
-        scaled = self.network_kind.startswith("deepppisp")
-        return extend(graph, residue=_published(example) if scaled else _profiles(example))
+        return residue_graph(chain.sequence, chain.alpha)
 
     def item(self, example: Example, graph: Graph, vectors: Vectors | None) -> Item:
-        """Put a chain together."""
+        """Put a chain together, with the features of the benchmark where these are wanted."""
+        if self.features == "profiles":
+            published = self.network_kind.startswith("deepppisp")
+            graph = extend(graph, residue=_published(example) if published else _profiles(example))
         label = np.full(len(example), np.nan) if example.target is None else example.target
         return Item(graph, vectors, label[:, None], np.zeros(0))
 

@@ -15,11 +15,11 @@ from tertia.data.example import Example
 from tertia.nn.residue_graph import N_RESIDUE_VALUES, Graph, residue_graph
 from tertia.nn.window_probe import WindowProbe
 from tertia.tasks.metrics import global_agreement, local_agreement, statistics
-from tertia.tasks.quality.graphqa import GLOBAL_SCORES, LOCAL_SCORES, SIZES, GraphQa, squared_error
+from tertia.tasks.quality.graphqa import GLOBAL_SCORES, LOCAL_SCORES, SIZES, GraphQa, WideQa, squared_error
 from tertia.tasks.quality.tables import read_quality
 from tertia.tasks.task import Batch, Figure, Item, Prediction, Vectors, Widths
 
-NETWORKS = ("graphqa", "linear")
+NETWORKS = ("graphqa", "wide", "linear")
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Quality:
     protein_scores: ClassVar[tuple[str, ...]] = GLOBAL_SCORES
 
     network_kind: str = "graphqa"  # of NETWORKS
-    size: str = "published"  # of graphqa, of SIZES
+    size: str = "published"  # of graphqa and wide, of SIZES
     cad: bool = False  # learn and score the CAD-score too, where models have side chains; needs voronotalt
     casp: str = ""  # folder of CASP models with their natives: one more test set
     local_weight: float = 5.0  # of the residues' error against that of the whole
@@ -73,11 +73,14 @@ class Quality:
         return Item(graph, vectors, local, np.array(whole))
 
     def network(self, widths: Widths) -> torch.nn.Module:
-        """Build GraphQA or the linear probe."""
+        """Build one of NETWORKS."""
+        n_residue = widths.feature + widths.residue
         if self.network_kind == "linear":
-            n_values = N_RESIDUE_VALUES + widths.feature + widths.residue
+            n_values = N_RESIDUE_VALUES + n_residue
             return WindowProbe(n_values, n_residue=len(LOCAL_SCORES), n_protein=len(GLOBAL_SCORES))
-        return GraphQa(n_residue=widths.feature + widths.residue, n_pair=widths.edge, **SIZES[self.size])
+        if self.network_kind == "wide":
+            return WideQa(n_residue=n_residue, n_pair=widths.edge, n_protein=widths.residue, **SIZES[self.size])
+        return GraphQa(n_residue=n_residue, n_pair=widths.edge, **SIZES[self.size])
 
     def epoch(self, examples: Sequence[Example], generator: np.random.Generator) -> Iterator[list[int]]:
         """Yield batches of one random model of every target."""
@@ -91,6 +94,8 @@ class Quality:
 
     def scores(self, network: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Return scores in 0-1."""
+        if self.network_kind == "wide":
+            return network(batch.graph, batch.protein)
         local, whole = network(batch.graph)
         return (torch.sigmoid(local), torch.sigmoid(whole)) if self.network_kind == "linear" else (local, whole)
 
