@@ -8,6 +8,7 @@ import pytest
 
 import tertia
 from tertia.models.distmap.langevin import denoise
+from tertia.structure.sources import open_sources
 from tests.structures import make_chain
 
 FOLDER = Path(tertia.__file__).parent / "weights" / "distmap"
@@ -56,3 +57,24 @@ def test_embeddings_are_standardised_and_use_many_dimensions():
     import torch
 
     assert effective_dimension(torch.from_numpy(rows)) > 5.0
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_narrow_convolutions_turn_embeddings_by_less_than_a_degree(precision, shared_data):
+    chains = some_chains(shared_data)
+    exact, narrow = (tertia.embed(chains, precision=one) for one in ("fp32", precision))
+    for a, b in zip(exact, narrow, strict=True):
+        one, two = a.residue[a.seen], b.residue[a.seen]
+        cosine = (one * two).sum(1) / np.linalg.norm(one, axis=1) / np.linalg.norm(two, axis=1)
+        assert cosine.mean() > 0.9999
+
+
+def some_chains(shared_data):
+    """Return three short real chains."""
+    chains = []
+    for source in open_sources([str(shared_data / "structures" / "structures-002.tar.xz")]):
+        found = tertia.read_structure(source).chains if source.name.endswith(".pdb") else ()
+        chains += [chain for chain in found if 40 < chain.seen.sum() < 90][:1]
+        if len(chains) == 3:
+            break
+    return chains

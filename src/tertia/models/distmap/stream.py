@@ -80,7 +80,7 @@ def _whole(inputs: Inputs, folded: Folded) -> Iterator[tuple[int, torch.Tensor]]
     seen = inputs.seen[:, 0]
     mask = None if bool(seen.all()) else (seen[:, :, None] & seen[:, None, :])[..., None]
     pointwise = Pointwise(folded, x.device)
-    inner = x.new_empty((*x.shape[:-1], folded.blocks[0].reduce.shape[1]), dtype=folded.blocks[0].kernel.dtype)
+    inner = x.new_empty((*x.shape[:-1], folded.blocks[0].kernel.shape[1]), dtype=folded.blocks[0].kernel.dtype)
     for block in folded.blocks:
         pointwise.reduce(_flat(x), block, _flat(inner))
         if mask is not None:
@@ -129,7 +129,7 @@ class Layer:
         self.block, self.pointwise, self.n_rows = block, pointwise, n_rows
         self.missing = (~seen).nonzero()[:, 0]
         self.start = 0  # row of the map that comes next
-        shape, device = (2 * block.dilation, len(seen), block.reduce.shape[1]), seen.device
+        shape, device = (2 * block.dilation, len(seen), block.kernel.shape[1]), seen.device
         self.above = torch.zeros(shape, dtype=block.kernel.dtype, device=device)[: block.dilation]
         self.waiting = torch.empty((0, len(seen), block.reduce.shape[0]), device=device)
 
@@ -191,8 +191,8 @@ class Pointwise:
         self._inner = torch.empty(0, dtype=folded.blocks[0].kernel.dtype, device=device)
 
     def inner(self, n_rows: int, length: int) -> torch.Tensor:
-        """Return a buffer (rows, L, M) for the inner map; the next call overwrites it."""
-        width = self.folded.blocks[0].reduce.shape[1]
+        """Return a buffer (rows, L, N) for the inner map; the next call overwrites it."""
+        width = self.folded.blocks[0].kernel.shape[1]
         if self._inner.numel() < n_rows * length * width:
             self._inner = self._inner.new_empty(n_rows * length * width)
         return self._inner[: n_rows * length * width].view(n_rows, length, width)
@@ -201,9 +201,10 @@ class Pointwise:
         return zip(*(array.split(self.n_pairs) for array in arrays), strict=True)
 
     def reduce(self, x: torch.Tensor, block: FoldedBlock, out: torch.Tensor) -> None:
-        """Write norm - activation - 1x1 - activation of x (pairs, C) to out (pairs, M)."""
+        """Write norm - activation - 1x1 - activation of x (pairs, C) to out (pairs, N)."""
+        width = block.reduce.shape[1]
         for wide, kept in self._chunks(x, out):
-            narrow = kept if kept.dtype == wide.dtype else torch.empty_like(kept, dtype=wide.dtype)
+            narrow = kept if kept.dtype == wide.dtype else wide.new_empty(len(wide), width)
             if self.folded.paper:
                 torch.addmm(block.reduce_bias, self._shifted_elu(wide, block), block.reduce, out=narrow)
                 elu_(narrow, self._spare(narrow))
@@ -212,7 +213,9 @@ class Pointwise:
                 torch.addcmul(block.reduce_bias, narrow, inverse_size(wide), out=narrow)
                 F.silu(narrow, inplace=True)
             if narrow is not kept:
-                kept.copy_(narrow)
+                kept[:, :width] = narrow
+                if kept.shape[1] > width:  # in two parts: rounded, and what that lacks
+                    kept[:, width:] = narrow - kept[:, :width]
 
     def update(self, x: torch.Tensor, inner: torch.Tensor, block: FoldedBlock) -> None:
         """Add activation - 1x1 of inner (pairs, M) to x (pairs, C), in place."""
