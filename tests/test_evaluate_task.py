@@ -30,6 +30,7 @@ SHORT = ("epochs=1",)
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch) -> None:
     monkeypatch.setattr(harness, "N_RESAMPLES", 50)
+    monkeypatch.setattr(harness, "FEWEST_GROUPS", 2)  # there are two test proteins
     monkeypatch.setattr(mmseqs, "program", lambda: None)  # for a few sequences it takes longer than the built-in way
 
 
@@ -98,6 +99,23 @@ def test_embeddings_are_compared_with_features_and_untrained_weights(
     assert found[0]["value"] == pytest.approx(wanted)
     assert wanted != 0
     assert not any(one["figure"].startswith("oracle") for one in report.differences["test"])
+
+
+def test_few_proteins_have_no_interval(quality_data: Path, tiny_model: Path, tmp_path: Path) -> None:
+    rows, options = ("linear-fresh", "linear-structure"), ("epochs=1", "batch=4")
+    report = evaluate(quality_data, tmp_path, models=str(tiny_model), rows=rows, options=options, n_seeds=1)
+    for name in ("test, casp_made", "test, other_made"):  # one target each
+        cell = report.sets[name]["linear-structure"]["gdt_ts RMSE"]
+        assert np.isfinite(cell["value"])
+        assert np.isnan([cell["low"], cell["high"]]).all()
+        assert not report.differences[name]
+    alone = report.sets["test"]["linear-structure"]["gdt_ts FRL_5"]  # no target has six models
+    assert np.isnan(alone["low"])
+    assert not any(one["figure"] == "gdt_ts FRL_5" for one in report.differences["test"])
+    write_page(report, tmp_path / "quality", command="tertia")
+    page = (tmp_path / "quality.md").read_text()
+    assert "[" not in page.split("## test, casp_made")[1].split("| *published")[0].split("## ")[0]
+    assert "were not looked for" in page
 
 
 def test_a_row_does_not_differ_from_itself(quality_data: Path, cache: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tertia.errors import InputError
 from tertia.evaluate.rows import PUBLISHED
-from tertia.evaluate.task import TaskReport
+from tertia.evaluate.task import FEWEST_GROUPS, TaskReport
 
 COLUMNS = {
     "quality": (
@@ -19,6 +19,7 @@ COLUMNS = {
     "interface": ("AUROC", "AUPRC", "ACC", "P", "R", "F", "MCC", "oracle F", "oracle MCC"),
 }  # fmt: skip
 DRAWN = {"quality": ("gdt_ts R", "gdt_ts R_target", "local lddt rho"), "interface": ("AUPRC", "MCC")}
+GROUPS = {"quality": "clusters of targets", "interface": "proteins"}
 NOTES = {
     "quality": (
         "R, RMSE: over all models. R_target, z, FRL: within targets of two models or more, then the mean. FRL_5:",
@@ -118,9 +119,13 @@ def _page(report: TaskReport, command: str, drawing: Path | None) -> list[str]:
         f"Data: {report.data}{' (' + ', '.join(report.options) + ')' if report.options else ''}; {report.citation}.",
         "Examples: " + ", ".join(f"{name} {count}" for name, count in report.n_examples.items()) + ".",
         f"Every trained row: mean of {report.n_seeds} seeds [95 % interval over resampled "
-        f"{'targets' if report.task == 'quality' else 'proteins'}]. Settings were chosen on validation examples only.",
+        f"{GROUPS[report.task]}, none of fewer than {FEWEST_GROUPS}]. "
+        "Settings were chosen on validation examples only.",
         *NOTES[report.task], "",
     ]  # fmt: skip
+    if not report.leaks and any(row.models for row in report.rows):
+        head += ["Neighbours of the test proteins among the pre-training chains were not looked for: no such chains "
+                 "were given, and the models do not keep theirs.", ""]  # fmt: skip
     if drawing:
         head += [f"![main figures with intervals]({drawing.name})", ""]
     for name in report.sets:
@@ -150,7 +155,8 @@ def _leak_line(report: TaskReport, name: str) -> Sequence[str]:
 def _cell(value: dict[str, float] | None) -> str:
     if value is None or not math.isfinite(value["value"]):
         return "-"
-    return f"{value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
+    interval = f" [{value['low']:.3f}, {value['high']:.3f}]" if math.isfinite(value["low"]) else ""
+    return f"{value['value']:.3f}{interval}"
 
 
 def _finite(value):

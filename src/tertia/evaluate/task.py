@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from tertia.tasks.task import Figure, Prediction
 
 N_RESAMPLES = 500
+FEWEST_GROUPS = 5
+"""Of fewer proteins (targets) there is no interval and no difference: resampling one of them gives a width of 0."""
 CORE_SPLITS = ("train", "valid")
 CLEAN = ", clean"
 """Behind the name of a test set: what of it has no neighbour among the training chains of the models."""
@@ -186,7 +189,7 @@ def _write(path: Path, made: Mapping[str, list[Prediction]], calibration: Mappin
     for split, predictions in made.items():
         arrays[f"residue/{split}"] = np.concatenate([one.residue for one in predictions])
         arrays[f"protein/{split}"] = np.stack([one.protein for one in predictions])
-    half = path.with_suffix(".half.npz")
+    half = path.with_suffix(f".{os.getpid()}.npz")  # renamed when complete; other processes may write the same run
     np.savez_compressed(half, **arrays)
     half.replace(path)
 
@@ -259,10 +262,18 @@ def _intervals(figures: Mapping[str, Figure]) -> dict[str, dict[str, float]]:
 
     out = {}
     for name, figure in figures.items():
-        if len(figure.groups):
+        if _n_groups(figure) >= FEWEST_GROUPS:
             found = bootstrap(figure.statistic, figure.groups, columns=figure.columns, n_resamples=N_RESAMPLES)
             out[name] = {"value": found.value, "low": found.low, "high": found.high}
+        elif len(figure.groups):
+            out[name] = {"value": float(figure.statistic(*figure.columns)), "low": np.nan, "high": np.nan}
     return out
+
+
+def _n_groups(figure: Figure) -> int:
+    """Return how many groups stand behind a figure; of a mean only those that have a value."""
+    groups = figure.groups if len(figure.columns) > 1 else figure.groups[np.isfinite(figure.columns[0])]
+    return len(np.unique(groups))
 
 
 def _differences(rows: Sequence[Row], table: Mapping[str, Mapping[str, Figure]]) -> list[dict[str, Any]]:
@@ -275,7 +286,7 @@ def _differences(rows: Sequence[Row], table: Mapping[str, Mapping[str, Figure]])
             if not row.models or other.name == row.name or other.options != row.options or not other.role:
                 continue
             for name, figure in table[row.name].items():
-                if not len(figure.groups) or name.startswith("oracle"):
+                if _n_groups(figure) < FEWEST_GROUPS or name.startswith("oracle"):
                     continue
                 second = table[other.name][name]
                 if len(figure.columns) == 1:

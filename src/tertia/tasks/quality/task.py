@@ -124,8 +124,13 @@ class Quality:
     def figures(
         self, examples: Sequence[Example], predictions: Sequence[Prediction], calibration: Mapping[str, float]
     ) -> list[Figure]:
-        """Return the figures of Guo et al., Table 1, with those of lDDT as global score."""
+        """Return the figures of Guo et al., Table 1, with those of lDDT as global score.
+
+        Means are over targets; the groups are clusters of them, for targets of one cluster are not independent.
+        """
         target = np.array([f"{example.meta['set']}/{example.meta['target']}" for example in examples])
+        cluster = np.array([str(example.meta["cluster"]) for example in examples])
+        cluster_of = dict(zip(target, cluster, strict=True))
         out = []
         for score in ("gdt_ts", "lddt"):
             column = GLOBAL_SCORES.index(score)
@@ -133,35 +138,31 @@ class Quality:
             found = np.array([float(prediction.protein[column]) for prediction in predictions])
             within = global_agreement(truth, found, target=target, fewest=2)
             out += [
-                Figure(f"{score} R", statistics.PEARSON, target, (truth, found)),
-                Figure(f"{score} RMSE", statistics.RMSE, target, (truth, found)),
+                Figure(f"{score} R", statistics.PEARSON, cluster, (truth, found)),
+                Figure(f"{score} RMSE", statistics.RMSE, cluster, (truth, found)),
             ]
+            # With five models FRL_5 is 0 whatever is predicted.
+            many = global_agreement(truth, found, target=target, fewest=6)
+            groups = np.array([cluster_of[name] for name in within.groups])
             out += [
-                Figure(f"{score} {name}", statistics.MEAN, within.groups, (within.by_group[name],))
-                for name in ("R_target", "z", "FRL")
+                Figure(f"{score} {name}", statistics.MEAN, groups, (agreement.by_group[name],))
+                for name, agreement in (("R_target", within), ("z", within), ("FRL", within), ("FRL_5", many))
             ]
-            out += _first_five(score, truth, found, target)
         for k, score in enumerate(LOCAL_SCORES if self.cad else LOCAL_SCORES[:1]):
-            out += _local(score, k, examples, predictions, target)
+            out += _local(score, k, examples, predictions, cluster)
         return out
 
 
-def _first_five(score: str, truth: np.ndarray, found: np.ndarray, target: np.ndarray) -> list[Figure]:
-    """Return FRL_5, of targets with more than five models: with five it is 0 whatever is predicted."""
-    many = global_agreement(truth, found, target=target, fewest=6)
-    return [Figure(f"{score} FRL_5", statistics.MEAN, many.groups, (many.by_group["FRL_5"],))]
-
-
 def _local(
-    score: str, column: int, examples: Sequence[Example], predictions: Sequence[Prediction], target: np.ndarray
+    score: str, column: int, examples: Sequence[Example], predictions: Sequence[Prediction], cluster: np.ndarray
 ) -> list[Figure]:
-    """Return rho of one local score over all residues, and within models."""
+    """Return rho of one local score over all residues, and within models; `cluster` (n,) of each model."""
     truth, found, model = _residues(examples, predictions, column)
     within = local_agreement(truth, found, decoy=model, fewest=3)
     return [
-        Figure(f"local {score} rho", statistics.SPEARMAN, target[model], (truth, found)),
-        Figure(f"local {score} RMSE", statistics.RMSE, target[model], (truth, found)),
-        Figure(f"local {score} rho_decoy", statistics.MEAN, target[within.groups], (within.by_group["rho_decoy"],)),
+        Figure(f"local {score} rho", statistics.SPEARMAN, cluster[model], (truth, found)),
+        Figure(f"local {score} RMSE", statistics.RMSE, cluster[model], (truth, found)),
+        Figure(f"local {score} rho_decoy", statistics.MEAN, cluster[within.groups], (within.by_group["rho_decoy"],)),
     ]
 
 
