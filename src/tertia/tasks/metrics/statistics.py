@@ -14,7 +14,7 @@ import numpy as np
 from tertia.tasks.metrics import classes
 from tertia.tasks.metrics.values import complete
 
-_CELLS = 4_000_000  # rows times resamples in memory at a time
+_CELLS = 100_000  # rows times resamples at a time: what the processor keeps near itself
 Columns = Sequence[np.ndarray]  # each (n,)
 
 
@@ -74,14 +74,17 @@ class RankCorrelation:
         return float(self.resampled((truth, predicted), np.zeros(len(truth), int), np.ones((1, 1), int))[0])
 
     def resampled(self, columns: Columns, group_of_row: np.ndarray, counts: np.ndarray) -> np.ndarray:
-        places = [np.unique(column, return_inverse=True)[1] for column in complete(*columns)]
-        values = []
-        for block in _blocks(counts, len(group_of_row)):
-            times = block[:, group_of_row]  # (S, n)
-            x, y = (_centred_ranks(place, times) for place in places)
-            with np.errstate(invalid="ignore"):
-                values.append((times * x * y).sum(1) / np.sqrt((times * x * x).sum(1) * (times * y * y).sum(1)))
-        return np.concatenate(values)
+        x, y = (np.unique(column, return_inverse=True)[1] for column in complete(*columns))
+        if not len(x):
+            return np.full(len(counts), np.nan)
+        order = np.argsort(y, kind="stable")  # memory is then read in its order, which is what takes the time
+        x, y, group = x[order], y[order], group_of_row[order]
+        products = np.empty((len(counts), 3))  # xy, xx, yy
+        for row, times_of_group in zip(products, counts.astype(np.float64), strict=True):
+            times = times_of_group[group]
+            (rank, n_rows), (other, n_others) = _centred_ranks(x, times), _centred_ranks(y, times)
+            row[:] = (times * rank[x]) @ other[y], n_rows @ rank**2, n_others @ other**2
+        return classes.ratio(products[:, 0], np.sqrt(products[:, 1]) * np.sqrt(products[:, 2]))
 
 
 @dataclass(frozen=True)
@@ -104,17 +107,15 @@ def _blocks(counts: np.ndarray, n_rows: int) -> Iterator[np.ndarray]:
     return (counts[start : start + height] for start in range(0, len(counts), height))
 
 
-def _centred_ranks(place: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Return mean ranks minus their mean, (S, n), of rows that stand `times` (S, n) in the sample each.
+def _centred_ranks(place: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean ranks minus their mean, (K,), of the different values of a sample, and how often each is in it.
 
-    `place` (n,) int counts the different values from the smallest.
+    Rows (n,) have value `place`, counted from the smallest, and stand `times` in the sample each.
     """
-    order = np.argsort(place, kind="stable")
-    last = classes.ends_of_runs(place[order])
-    upto = np.cumsum(times[:, order], axis=1)[:, last]  # (S, K) rows up to and with each value
-    before = np.concatenate([np.zeros((len(times), 1), dtype=upto.dtype), upto[:, :-1]], axis=1)
-    # Rows before+1 ... upto share the rank (before + upto + 1) / 2; the mean of all ranks is (n + 1) / 2.
-    return ((before + upto - upto[:, -1:]) / 2.0)[:, place]
+    count = np.bincount(place, weights=times)
+    upto = np.cumsum(count)
+    # Rows upto-count+1 ... upto share the rank upto - (count - 1) / 2; the mean of all ranks is (n + 1) / 2.
+    return upto - (count + upto[-1]) / 2.0, count
 
 
 def _present(values: np.ndarray) -> np.ndarray:
