@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import shutil
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -171,13 +173,28 @@ def test_all_chains_of_a_file_and_of_archives(sites: Path, tmp_path: Path) -> No
 
 def test_what_cannot_be_predicted_is_told_beside_what_can(sites: Path, files: Path, tmp_path: Path) -> None:
     (files / "bad.pdb").write_text("no structure at all\n")
-    (files / "x.fa").write_text(">named\nACDEFGHIKL\n")
+    (files / "x.fa").write_text(">named\nACDEFGHIKL\n>wrong\nACJ\n")
     bare = replace(make_chain(5, entry="bare"), atoms=None)
-    found = predict(sites, [files, bare, sequence_chain("ACDE"), "nowhere.cif"])
+    found = predict(sites, [files, files / "x.fa", bare, sequence_chain("ACDE"), "nowhere.cif"])
     assert [one.chain.key for one in found] == [f"s{k}_A" for k in range(4)]
     told = "\n".join(map(str, found.failed))
-    assert all(name in told for name in ("bad.pdb", "bare_A", "some", "nowhere.cif"))
+    assert all(name in told for name in ("bad.pdb", "bare_A", "some", "nowhere.cif", "named", "wrong"))
     assert "has no C-alpha" in told
+
+
+def test_other_weights_than_those_of_the_head_are_refused(quality: Path, tmp_path: Path) -> None:
+    shutil.copytree(quality, tmp_path / "head")
+    card = json.loads((quality / CARD).read_text())
+    assert len(card["models_sha256"]) == 1
+    (tmp_path / "head" / CARD).write_text(json.dumps(card | {"models_sha256": ["0" * 64]}))
+    with pytest.raises(CheckpointError, match="embeddings of other weights"):
+        predict(tmp_path / "head", make_chain(9))
+
+
+def test_a_head_of_another_task_is_refused(sites: Path) -> None:
+    assert len(predict("interface", make_chain(9), head=sites)) == 1
+    with pytest.raises(CheckpointError, match="is a head of the task interface; allowed: quality"):
+        predict("quality", make_chain(9), head=sites)
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 5])

@@ -116,6 +116,14 @@ def parse_models(models: str) -> list[tuple[str, list[float] | None]]:
     return out
 
 
+def hashes_of(models: str) -> list[str]:
+    """Return the SHA-256 of the weights of each model, as their cards have it; "" names none."""
+    from tertia.training import checkpoint
+
+    names = [name.removeprefix(FRESH) for name, _ in parse_models(models)] if models else []
+    return [str(checkpoint.read_card(checkpoint.checkpoint_folder(name))["sha256"]) for name in names]
+
+
 def _fresh(name: str, sigmas: Sequence[float] | None, calibration: Sequence[Chain]) -> Checkpoint:
     """Return a model with untrained weights, always the same ones, standardised on `calibration`."""
     import torch

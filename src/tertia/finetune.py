@@ -59,8 +59,9 @@ def finetune(
     ------
     RecipeError: an option is wrong; InputError: the data are missing or the output exists; CheckpointError: no model.
     """
+    from tertia.encoders import hashes_of
     from tertia.recipe import read_task
-    from tertia.training.head import ENCODER, save_head
+    from tertia.training.head import ENCODER, MODEL_HASHES, save_head
     from tertia.training.learning import learn, make_items
 
     folder = Path(output)
@@ -77,7 +78,7 @@ def finetune(
             embed = _embedder(models, examples["train"], cache)
         bar.step("graphs and embeddings", total=sum(len(examples[split]) for split in splits))
         items = {split: make_items(chosen, examples[split], embed, bar.advance) for split in splits}
-        bar.step("epochs (see the log)")
+        bar.step("learning")
         learnt = learn(chosen, examples, items, settings=settings, seed=seed, encoder=encoder)
     figures = {split: _figures(learnt, examples[split], items[split], encoder) for split in splits if split != "train"}
     counts = {split: len(rows) for split, rows in items.items()}
@@ -85,8 +86,9 @@ def finetune(
         _save_encoder(folder / ENCODER, encoder, models)
     save_head(
         folder, learnt, models=ENCODER if full else models,
-        meta={"validation": _defined(figures["valid"]), "n_examples": counts, "seed": seed,
-              "learning": asdict(settings), "best_epoch": learnt.history.best_epoch, "loss": learnt.history.loss},
+        meta={MODEL_HASHES: [] if full else hashes_of(models), "validation": _defined(figures["valid"]),
+              "n_examples": counts, "seed": seed, "learning": asdict(settings),
+              "best_epoch": learnt.history.best_epoch, "loss": learnt.history.loss},
     )  # fmt: skip
     test_figures = {split: values for split, values in figures.items() if split != "valid"}
     return Finetuned(folder, figures["valid"], test_figures, counts)
@@ -106,7 +108,8 @@ def _live_encoder(models: str) -> Any:
 
     names = parse_models(models)
     if len(names) != 1 or names[0][1] is not None:
-        raise InputError("models", found=models, allowed="one model without noise levels", hint="full=True learns one")
+        hint = "to learn a model too (full), name it alone: distmap"
+        raise InputError("models", found=models, allowed="one model without noise levels", hint=hint)
     trained = checkpoint.load(names[0][0])
     return LiveEncoder(trained.family, trained.network)
 

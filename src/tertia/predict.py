@@ -112,8 +112,8 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def predict(
-    task: str | Path, inputs: Sequence[str | Path | Chain] | str | Path | Chain, *, model: int = 1,
-    assembly: str | None = None, jobs: int = 1, threads: int = 0, progress: bool = False,
+    task: str | Path, inputs: Sequence[str | Path | Chain] | str | Path | Chain, *, head: str | Path = "",
+    model: int = 1, assembly: str | None = None, jobs: int = 1, threads: int = 0, progress: bool = False,
 ) -> Predictions:  # fmt: skip
     """Predict for every chain of the inputs, each on its own: partners in the file are not looked at.
 
@@ -121,6 +121,7 @@ def predict(
     ----------
     task: "quality" or "interface" for the shipped head, or a folder that `finetune` wrote.
     inputs: structures: files, folders, globs, tar archives, "-", or chains.
+    head: a folder that `finetune` wrote for this task, instead of the shipped head.
     model, assembly: which model of each file, and which biological assembly.
     jobs: processes that read files.
     threads: chains at a time; 0 takes as many as torch has threads.
@@ -128,24 +129,27 @@ def predict(
 
     Raises
     ------
-    CheckpointError: no such head, or it was trained on features that a structure alone does not have.
+    CheckpointError: no such head, one of another task, or trained on features that a structure alone does not have.
     """
+    from tertia.errors import CheckpointError
     from tertia.training.head import load_head
 
-    head = load_head(task)
-    _check_features(head)
+    loaded = load_head(head or task)
+    learnt = loaded.learnt
+    if head and str(task) != learnt.task.name:
+        raise CheckpointError(str(head), found=f"is a head of the task {learnt.task.name}", allowed=str(task))
+    _check_features(loaded)
     failed: list[InputError] = []
     chains = list(_chains(inputs, failed, model=model, assembly=assembly, jobs=jobs))
     done: list[Predicted | None] = [None] * len(chains)
     with Progress(progress) as bar:
         bar.step("predicting", total=len(chains))
-        for position, found in _all(head, chains, threads):
+        for position, found in _all(loaded, chains, threads):
             if isinstance(found, InputError):
                 failed.append(found)
             else:
                 done[position] = found
             bar.advance()
-    learnt = head.learnt
     return Predictions(
         learnt.task.residue_scores, learnt.task.protein_scores, tuple(one for one in done if one is not None),
         tuple(failed), learnt.calibration.get("threshold"),
@@ -153,8 +157,9 @@ def predict(
 
 
 def _check_features(head: Head) -> None:
-    from tertia.encoders import FRESH
+    from tertia.encoders import FRESH, hashes_of
     from tertia.errors import CheckpointError
+    from tertia.training.head import MODEL_HASHES
 
     if head.learnt.widths.feature:
         raise CheckpointError(
@@ -165,6 +170,11 @@ def _check_features(head: Head) -> None:
         raise CheckpointError(
             str(head.folder), found="was trained on embeddings of untrained weights, a control of experiments",
             allowed="a head of trained models, or of none",
+        )  # fmt: skip
+    if (wanted := head.meta.get(MODEL_HASHES)) and wanted != hashes_of(head.models):
+        raise CheckpointError(
+            str(head.folder), found=f"was trained on embeddings of other weights of {head.models}",
+            allowed=f"weights of SHA-256 {', '.join(wanted)}", hint="train the head again",
         )  # fmt: skip
 
 
@@ -216,4 +226,5 @@ def _chains(inputs: Any, failed: list[InputError], *, model: int, assembly: str 
             if isinstance(found, InputError):
                 failed.append(found)
             else:
+                failed += found.report.refused
                 yield from found.chains

@@ -71,7 +71,7 @@ def predict(
     from tertia.predict import predict
 
     found = predict(
-        head or task, inputs, model=model, assembly=assembly or None, jobs=jobs, threads=threads, progress=True
+        task, inputs, head=head, model=model, assembly=assembly or None, jobs=jobs, threads=threads, progress=True
     )
     if len(found):
         found.print(residues=output, out=sys.stdout)

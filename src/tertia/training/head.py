@@ -29,6 +29,8 @@ from tertia.training.learning import Learnt
 CARD, WEIGHTS = "head.json", "head.safetensors"
 ENCODER = "encoder"
 """Folder inside a head with the model that learnt together with it; the head names it so."""
+MODEL_HASHES = "models_sha256"
+"""Field of head.json: the weights of `models` that the head was trained with; of others its scores mean nothing."""
 FORMAT = {"format": "tertia-head", "version": 1}
 
 
