@@ -134,7 +134,8 @@ def _fresh(name: str, sigmas: Sequence[float] | None, calibration: Sequence[Chai
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = trained.family.network().eval()
-    chains = [chain for chain in calibration if chain.seen.any()][:N_CALIBRATION_CHAINS]
+    distinct = {chain.sequence: chain for chain in reversed(calibration) if chain.seen.any()}  # the first of each
+    chains = list(reversed(distinct.values()))[:N_CALIBRATION_CHAINS]
     if chains and hasattr(network, "encoder"):
         network.calibrate(chains, levels=_chosen_levels(trained.family, sigmas)[0])
     elif chains:

@@ -13,16 +13,20 @@ from tertia.evaluate.task import FEWEST_GROUPS, TaskReport
 
 COLUMNS = {
     "quality": (
-        "gdt_ts R", "gdt_ts RMSE", "gdt_ts R_target", "gdt_ts z", "gdt_ts FRL", "gdt_ts FRL_5", "lddt R",
-        "local lddt rho", "local lddt rho_decoy", "local cad rho", "local cad rho_decoy",
+        "gdt_ts R", "gdt_ts RMSE", "gdt_ts R_target", "gdt_ts R_target, spread", "gdt_ts z", "gdt_ts FRL", "gdt_ts FRL_5",
+        "lddt R", "local lddt rho", "local lddt rho_decoy", "local cad rho", "local cad rho_decoy",
     ),
     "interface": ("AUROC", "AUPRC", "ACC", "P", "R", "F", "MCC", "oracle F", "oracle MCC"),
 }  # fmt: skip
-DRAWN = {"quality": ("gdt_ts R", "gdt_ts R_target", "local lddt rho"), "interface": ("AUPRC", "MCC")}
+DRAWN = {
+    "quality": ("gdt_ts R", "gdt_ts R_target", "gdt_ts R_target, spread", "local lddt rho"),
+    "interface": ("AUPRC", "MCC"),
+}
 GROUPS = {"quality": "clusters of targets", "interface": "proteins"}
 NOTES = {
     "quality": (
-        "R, RMSE: over all models. R_target, z, FRL: within targets of two models or more, then the mean. FRL_5:",
+        "R, RMSE: over all models. R_target, z, FRL: within targets of two models or more, then the mean; spread: only",
+        "of targets whose best and worst model differ by more than 0.05. FRL_5:",
         "targets of six models or more only, since the best of five is found among five whatever is predicted. local:",
         "residues, lDDT of C-alphas. All in the strict mode: what is undefined is left out. B-factors never enter.",
     ),

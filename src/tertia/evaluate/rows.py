@@ -113,11 +113,11 @@ PUBLISHED: dict[tuple[str, str], Sequence[tuple[str, dict[str, float]]]] = {
          "oracle R": 0.577, "oracle F": 0.397, "oracle MCC": 0.206}),
     ),
     ("interface", "Test_60"): (
-        ("GraphPPIS (Yuan et al. 2021)", {"AUROC": 0.786, "AUPRC": 0.429, "oracle F": 0.451, "oracle MCC": 0.333}),
+        ("GraphPPIS (Yuan et al. 2022)", {"AUROC": 0.786, "AUPRC": 0.429, "oracle F": 0.451, "oracle MCC": 0.333}),
         ("AGAT-PPIS (Zhou et al. 2023)", {"AUROC": 0.867, "AUPRC": 0.574, "oracle F": 0.569, "oracle MCC": 0.484}),
     ),
     ("interface", "Test_315"): (
-        ("GraphPPIS (Yuan et al. 2021)", {"AUPRC": 0.423, "oracle MCC": 0.336}),
+        ("GraphPPIS (Yuan et al. 2022)", {"AUPRC": 0.423, "oracle MCC": 0.336}),
     ),
 }  # fmt: skip
 """Figures as printed; those of quality are of other models (CASP13), so only their differences compare."""

@@ -38,7 +38,7 @@ class Interface:
     level: ClassVar[str] = "residue"
     kind: ClassVar[str] = "labels"
     citation: ClassVar[str] = (
-        "Zeng et al., Bioinformatics 36:1114 (2020); Yuan et al., Bioinformatics 38:125 (2021); Guo et al., AAAI 2022"
+        "Zeng et al., Bioinformatics 36:1114 (2020); Yuan et al., Bioinformatics 38:125 (2022); Guo et al., AAAI 2022"
     )
     residue_scores: ClassVar[tuple[str, ...]] = ("interface",)
     protein_scores: ClassVar[tuple[str, ...]] = ()

@@ -20,6 +20,8 @@ from tertia.tasks.quality.tables import read_quality
 from tertia.tasks.task import Batch, Figure, Item, Prediction, Vectors, Widths
 
 NETWORKS = ("graphqa", "wide", "linear")
+SPREAD = 0.05
+"""Between the best and the worst model of a target; of less, their true order is mostly error of the score."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,9 @@ class Quality:
                 Figure(f"{score} {name}", statistics.MEAN, groups, (agreement.by_group[name],))
                 for name, agreement in (("R_target", within), ("z", within), ("FRL", within), ("FRL_5", many))
             ]
+            spread = np.array([np.ptp(truth[target == name]) > SPREAD for name in within.groups])
+            ranked = np.where(spread, within.by_group["R_target"], np.nan)
+            out.append(Figure(f"{score} R_target, spread", statistics.MEAN, groups, (ranked,)))
         for k, score in enumerate(LOCAL_SCORES if self.cad else LOCAL_SCORES[:1]):
             out += _local(score, k, examples, predictions, cluster)
         return out
