@@ -13,10 +13,10 @@ from tertia.evaluate.task import FEWEST_GROUPS, TaskReport
 
 COLUMNS = {
     "quality": (
-        "gdt_ts R", "gdt_ts RMSE", "gdt_ts R_target", "gdt_ts R_target, spread", "gdt_ts z", "gdt_ts FRL", "gdt_ts FRL_5",
-        "lddt R", "local lddt rho", "local lddt rho_decoy", "local cad rho", "local cad rho_decoy",
+        "gdt_ts R", "gdt_ts RMSE", "gdt_ts R_target", "gdt_ts R_target, spread", "gdt_ts z", "gdt_ts FRL",
+        "gdt_ts FRL_5", "lddt R", "local lddt rho", "local lddt rho_decoy", "local cad rho", "local cad rho_decoy",
     ),
-    "interface": ("AUROC", "AUPRC", "ACC", "P", "R", "F", "MCC", "oracle F", "oracle MCC"),
+    "interface": ("AUROC", "AUPRC", "AP", "ACC", "P", "R", "F", "MCC", "oracle F", "oracle MCC"),
 }  # fmt: skip
 DRAWN = {
     "quality": ("gdt_ts R", "gdt_ts R_target", "gdt_ts R_target, spread", "local lddt rho"),
@@ -31,6 +31,7 @@ NOTES = {
         "residues, lDDT of C-alphas. All in the strict mode: what is undefined is left out. B-factors never enter.",
     ),
     "interface": (
+        "AUPRC by trapezoids as DeepPPISP has it, which flatters scores with many ties (the constant); AP by steps.",
         "ACC, P, R, F, MCC: at the threshold with the best F on the validation proteins; oracle: at that with the best",
         "F on the test proteins themselves, as most published figures are (DeepPPISP, GraphPPIS): it flatters.",
     ),

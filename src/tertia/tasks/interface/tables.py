@@ -28,7 +28,7 @@ _DSSP = tuple(f"dssp_{k}" for k in range(9))
 
 
 def read_graphppis(folder: Path, name: str) -> list[Example]:
-    """Return the chains of one set of GraphPPIS (Yuan et al. 2021).
+    """Return the chains of one set of GraphPPIS (Yuan et al. 2022).
 
     Features: pssm (L, 20) and hmm (L, 20) as integers, 9999 = no transition in the profile; dssp (L, 8) one-hot;
     accessibility (L, 1) relative; torsion (L, 2) phi and psi in degrees, 0 where there is none.

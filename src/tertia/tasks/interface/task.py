@@ -157,7 +157,11 @@ class Interface:
         label, score, protein = _residues(examples, predictions)
         out = [
             Figure(name, statistic, protein, (label, score))
-            for name, statistic in (("AUROC", statistics.AUROC), ("AUPRC", statistics.AUPRC))
+            for name, statistic in (
+                ("AUROC", statistics.AUROC),
+                ("AUPRC", statistics.AUPRC),
+                ("AP", statistics.AVERAGE_PRECISION),
+            )
         ]
         calls = {"ACC": statistics.ACCURACY, "P": statistics.PRECISION, "R": statistics.RECALL, "F": statistics.F,
                  "MCC": statistics.MCC}  # fmt: skip
