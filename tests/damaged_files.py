@@ -133,7 +133,8 @@ def _spoiled(folder: Path, sound: list[dict[str, bytes]], seed: int) -> Iterator
 def _junk(folder: Path) -> Iterator[Damaged]:
     for name, content in JUNK.items():
         (folder / f"junk_{name}").write_bytes(content)
-        yield Damaged(folder / f"junk_{name}", "junk", -1, "fails")
+        # The content decides, not the name: sequences without a structure are read as such.
+        yield Damaged(folder / f"junk_{name}", "junk", -1, "reads" if name.startswith("fasta") else "fails")
 
 
 def _misnamed(folder: Path, sound: list[dict[str, bytes]]) -> Iterator[Damaged]:
