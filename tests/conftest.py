@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import os
 from pathlib import Path
 
@@ -69,3 +70,16 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny_model")
     checkpoint.save(folder, TINY, network_of(TINY), recipe="", meta={})
     return folder
+
+
+@pytest.fixture
+def without_voronotalt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the import of voronotalt fail, as where it is not installed."""
+    real = builtins.__import__
+
+    def blocked(name: str, *rest, **more):
+        if name == "voronotalt":
+            raise ImportError(name)
+        return real(name, *rest, **more)
+
+    monkeypatch.setattr(builtins, "__import__", blocked)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import math
 from dataclasses import fields, replace
 from pathlib import Path
@@ -177,15 +176,7 @@ def test_closing_empty_space_moves_nothing_that_touches(generator: np.random.Gen
     assert np.ptp(closed, axis=0).max() < 40
 
 
-def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def blocked(name: str, *rest, **more):
-        if name == "voronotalt":
-            raise ImportError(name)
-        return real(name, *rest, **more)
-
-    monkeypatch.setattr(builtins, "__import__", blocked)
+def test_without_the_library_it_says_what_to_install(without_voronotalt: None) -> None:
     with pytest.raises(InputError, match=r"voronotalt, which is not installed\nhint: .*tertia\[quality\]"):
         cad_score(make_chain(5), make_chain(5))
 

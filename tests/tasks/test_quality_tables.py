@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import csv
 import gzip
 import io
@@ -109,16 +108,8 @@ def test_cad_scores_are_computed_once(part: Path, monkeypatch: pytest.MonkeyPatc
         assert [e.meta["cad"] for e in before[name]] == pytest.approx([e.meta["cad"] for e in after[name]], nan_ok=True)
 
 
-def test_only_cad_scores_need_the_library(part: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_cad_scores_need_the_library(part: Path, without_voronotalt: None) -> None:
     tables._cad_scores.cache_clear()
-    real = builtins.__import__
-
-    def blocked(name: str, *rest, **more):
-        if name == "voronotalt":
-            raise ImportError(name)
-        return real(name, *rest, **more)
-
-    monkeypatch.setattr(builtins, "__import__", blocked)
     read_quality(part)
     with pytest.raises(InputError, match="voronotalt, which is not installed"):
         read_quality(part, cad=True)

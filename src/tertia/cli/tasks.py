@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from tertia.cli.app import AsJson, Assembly, Inputs, Jobs, Model, ModelNumber, app, evaluate_app, examples, leave, tell
+from tertia.finetune import DEFAULT_MODELS
 
 Task = Annotated[str, typer.Argument(help="quality or interface (tertia ls tasks).")]
 Data = Annotated[Path, typer.Argument(help="Folder with the tables of the benchmark.")]
@@ -17,7 +18,6 @@ Models = Annotated[
 ]
 Options = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE…", help="Options of the task and of learning.")]
 Cache = Annotated[Path | None, typer.Option(help="Folder in which embeddings are kept between runs.")]
-MODELS = "distmap@3.28+0.552"
 
 
 @app.command(
@@ -31,7 +31,7 @@ def finetune(
     data: Data,
     options: Options = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the head.")] = ...,
-    models: Models = MODELS,
+    models: Models = DEFAULT_MODELS,
     full: Annotated[bool, typer.Option("--full", help="Let the model itself learn too.")] = False,
     test: Annotated[bool, typer.Option("--test", help="Score the test sets too; once, at the end.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of weights and order.")] = 0,
@@ -89,7 +89,7 @@ def evaluate_on(task: str):
         output: Annotated[
             Path | None, typer.Option("--output", "-o", help="Write OUTPUT.md, .json and .svg; else print the tables.")
         ] = None,
-        models: Models = MODELS,
+        models: Models = DEFAULT_MODELS,
         sequence: Annotated[str, typer.Option(help="A model of sequences, for rows of its own.")] = "",
         paper: Annotated[str, typer.Option(help="A model of the paper's mode, for a row of its own.")] = "",
         rows: Annotated[str, typer.Option(help="Names of rows, joined by commas; all by default.")] = "",
