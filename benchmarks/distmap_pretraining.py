@@ -109,7 +109,7 @@ def main() -> None:
     parser.add_argument("--tertia", default="distmap", help="model of the tertia mode")
     parser.add_argument("--same-budget", help="the tertia mode after the processor time of the paper mode")
     parser.add_argument("--paper", help="model of the paper mode")
-    parser.add_argument("--draws", type=int, default=2)
+    parser.add_argument("--draws", type=int, default=8, help="crops a chain, geometry and noise level")
     parser.add_argument("--whole-chains", type=int, default=16)
     parser.add_argument("--budget", default="", help="one sentence on the processor time of each model")
     parser.add_argument("--write", action="store_true")

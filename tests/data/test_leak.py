@@ -7,7 +7,9 @@ import pytest
 from tertia.data.leak import find_leaks, ledger, read_excluded
 from tertia.data.writer import StoreWriter
 from tertia.errors import InputError
+from tertia.sequence import search
 from tertia.sequence.fasta import Record, write_fasta
+from tertia.sequence.search import Hit
 from tests.structures import make_chain, random_sequence
 
 
@@ -27,6 +29,36 @@ def test_planted_neighbours_are_found_with_the_nearest_first():
     assert [row["chain"] for row in kept["refused"]] == ["leak", "part"]
     assert len(kept["excluded"]) == 3
     assert "30%" in kept["rule"]
+
+
+def test_what_any_search_finds_counts(monkeypatch):
+    """MMseqs2 finds other pairs in each direction, and the built-in way some that neither does."""
+    queries, targets = ["AAAA", "CCCC"], ["DDDD", "EEEE", "FFFF"]
+    found = {
+        ("mmseqs", 2): [Hit(0, 1, 0.31, 80, 0.5, 0.6, 1e-9)],
+        ("mmseqs", 3): [Hit(1, 0, 0.35, 90, 0.7, 0.4, 1e-9), Hit(2, 1, 0.30, 70, 0.2, 0.3, 1e-5)],  # turned round
+        ("builtin", 2): [Hit(1, 0, 0.33, 60, 1.0, 1.0, 1e-4)],
+    }
+    monkeypatch.setattr(search, "chosen_tool", lambda tool: None if tool == "builtin" else "/bin/mmseqs")
+    monkeypatch.setattr(search, "neighbours", lambda asked, _, tool, **limits: found[tool, len(asked)])
+    assert search.near_either_way(queries, targets) == [
+        Hit(0, 1, 0.35, 90, 0.4, 0.7, 1e-9), Hit(1, 0, 0.33, 60, 1.0, 1.0, 1e-4), Hit(1, 2, 0.30, 70, 0.3, 0.2, 1e-5),
+    ]  # fmt: skip
+    assert len(search.near_either_way(queries, targets, tool="mmseqs")) == 2
+    assert search.near_either_way(queries, targets, tool="builtin") == found["builtin", 2]
+
+
+def test_the_built_in_search_asks_from_the_smaller_side():
+    head = random_sequence(120, 1)
+    near = "".join("A" if k % 5 == 0 else letter for k, letter in enumerate(head))
+    strangers = [random_sequence(90, seed) for seed in range(3, 6)]
+    few, many = [head[:100]], [*strangers, near]
+    (hit,) = search.near_either_way(few, many, tool="builtin")
+    (turned,) = search.near_either_way(many, few, tool="builtin")
+    assert (hit.query, hit.target, turned.query, turned.target) == (0, 3, 3, 0)
+    assert (hit.identity, hit.query_coverage, hit.target_coverage) == (
+        turned.identity, turned.target_coverage, turned.query_coverage,
+    )  # fmt: skip
 
 
 def test_the_identity_limit_decides():

@@ -10,11 +10,12 @@ from pathlib import Path
 from tertia.data.store import Store
 from tertia.errors import InputError
 from tertia.sequence.fasta import Record, is_fasta, read_fasta
-from tertia.sequence.search import E_VALUE, Hit, chosen_tool, neighbours, tool_name
+from tertia.sequence.search import E_VALUE, Hit, near_either_way, searches_name
 
 RULE = (
     "a chain is refused when its best local alignment with an excluded sequence has at least {identity:.0%} identical "
-    "columns and an e-value of at most {e_value:g}, whatever part of the two it covers; equal sequences always count"
+    "columns and an e-value of at most {e_value:g}, whatever part of the two it covers, by any of the searches; equal "
+    "sequences always count"
 )
 """Stricter than the usual rules with a least coverage: one shared domain is a neighbour too."""
 
@@ -69,7 +70,7 @@ def find_leaks(
     for record in excluded:
         n_named[record.sequence] += 1
     hits_of: dict[int, list[Hit]] = {}
-    for hit in neighbours(wanted, list(sequences), identity=identity, tool=tool, threads=threads):
+    for hit in near_either_way(wanted, list(sequences), identity=identity, tool=tool, threads=threads):
         hits_of.setdefault(hit.target, []).append(hit)
     leaks = []
     for position in sorted(hits_of):
@@ -90,7 +91,7 @@ def ledger(excluded: Sequence[Record], leaks: Sequence[Leak], *, identity: float
         "rule": RULE.format(identity=identity, e_value=E_VALUE),
         "identity": identity,
         "e_value": E_VALUE,
-        "tool": tool_name(chosen_tool(tool), tool) if excluded else "",
+        "tool": searches_name(tool) if excluded else "",
         "excluded": [{"name": r.name, "source": r.source, "length": len(r.sequence)} for r in excluded],
         "excluded_sha256": fingerprint(excluded),
         "refused": [vars(leak) for leak in leaks],
