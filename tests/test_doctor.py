@@ -8,6 +8,7 @@ import json
 import pytest
 
 from tertia import doctor
+from tertia.structure import read_regular_pdb
 
 
 @pytest.fixture
@@ -31,6 +32,15 @@ def test_weights_are_compared_with_their_hash(package, content, good: bool) -> N
         (folder / "network.safetensors").write_bytes(content)
     (finding,) = doctor.weights()
     assert (finding.name, finding.good) == ("mine", good)
+
+
+def test_the_compiled_reader_may_be_absent(monkeypatch) -> None:
+    (usual,) = [finding for finding in doctor.tools() if finding.name == "compiled reader"]
+    assert usual.value.startswith("built" if read_regular_pdb.is_compiled() else "not built")
+    monkeypatch.setattr(read_regular_pdb, "_kernel", None)
+    (absent,) = [finding for finding in doctor.tools() if finding.name == "compiled reader"]
+    assert absent.good
+    assert absent.value.startswith("not built")
 
 
 def test_core_packages_and_extras_come_from_the_metadata() -> None:
