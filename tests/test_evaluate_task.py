@@ -77,6 +77,29 @@ def test_figures_are_means_over_seeds(quality_data: Path, cache: Path) -> None:
             assert made[name]["low"] <= made[name]["high"]
 
 
+def test_averaged_rows_score_the_mean_prediction_of_the_same_runs(sites_data: Path, tmp_path: Path) -> None:
+    given = {"models": "", "options": (*SHORT, "benchmark=graphppis"), "n_seeds": 2, "cache": tmp_path}
+    rows = ("graph-features", "graph-features-averaged")
+    report = evaluate_task("interface", sites_data, rows=rows, **given)
+    assert len(list((tmp_path / "runs").iterdir())) == 2, "the averaged row trains nothing of its own"
+    task = TASKS["interface"](benchmark="graphppis")
+    examples = task.read(sites_data)
+    first, second = (harness._read(path, examples)[0] for path in (tmp_path / "runs").iterdir())
+    mean = {
+        split: [
+            replace(a, residue=(a.residue + b.residue) / 2) for a, b in zip(first[split], second[split], strict=True)
+        ]
+        for split in first
+    }
+    threshold = task.decide(examples["valid"], mean["valid"])
+    for name, table in report.sets.items():
+        wanted = {f.name: f for f in task.figures(examples[name], mean[name], threshold)}
+        for figure in ("AUPRC", "MCC"):
+            value = wanted[figure].statistic(*wanted[figure].columns)
+            assert table["graph-features-averaged"][figure]["value"] == pytest.approx(value)
+    assert "seeds averaged" in "".join(row.label for row in report.rows)
+
+
 def test_the_mean_of_the_training_targets_knows_no_order(quality_data: Path, cache: Path) -> None:
     found = evaluate(quality_data, cache).sets["test"]["constant"]
     examples = TASKS["quality"]().read(quality_data)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 CONSTANT = "constant"
 """In place of a network: the mean of the training targets."""
+AVERAGED = "-averaged"
+"""Behind the name of a row: its seeds predict together."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,12 @@ class Row:
     models: str = ""  # as in `encoders.parse_models`; "" = no embeddings
     options: tuple[str, ...] = ()  # key=value for the task and for learning, or CONSTANT alone
     role: str = ""  # "features" and "fresh" are what the others are compared with
+    averaged: bool = False  # one row of the mean of what all seeds predict, not the mean figure of the seeds
+
+    @property
+    def trained(self) -> str:
+        """Name of the row whose networks these are."""
+        return self.name.removesuffix(AVERAGED)
 
 
 _GRAPHQA = ("size=compact", "epochs=10", "learning_rate=0.003")
@@ -61,6 +69,13 @@ def _with_embeddings(
     return rows
 
 
+def _and_averaged(rows: Sequence[Row]) -> list[Row]:
+    """Return rows, and behind them those of features, of untrained weights and of structure once more, averaged."""
+    kinds = ("features", "fresh", "structure")
+    return [*rows, *(replace(row, name=row.name + AVERAGED, label=f"{row.label}; seeds averaged", averaged=True)
+                     for row in rows if row.name.rpartition("-")[2] in kinds)]  # fmt: skip
+
+
 def _quality(structure: str, sequence: str, paper: str) -> tuple[Row, ...]:
     probes = (
         Row("linear-fresh", "linear + untrained weights", _fresh(structure), _LINEAR, role="fresh"),
@@ -71,7 +86,7 @@ def _quality(structure: str, sequence: str, paper: str) -> tuple[Row, ...]:
         Row("linear", "linear, features of a window", options=_LINEAR, role="features"),
         *(probes if structure else ()),
         *_with_embeddings("graphqa-", _GRAPHQA, structure, sequence, paper, suffix="GraphQA, "),
-        *_with_embeddings("wide-", _WIDE, structure, sequence, "", suffix="ours, "),
+        *_and_averaged(_with_embeddings("wide-", _WIDE, structure, sequence, "", suffix="ours, ")),
     )
 
 
@@ -80,7 +95,7 @@ def _interface(structure: str, sequence: str, paper: str) -> tuple[Row, ...]:
         Row("constant", "share of sites in training", options=(CONSTANT,)),
         Row("linear", "logistic regression, window", options=_LINEAR),
         *_with_embeddings("deepppisp-", _DEEPPPISP, structure, sequence, paper, suffix="DeepPPISP, "),
-        *_with_embeddings("graph-", _GRAPH, structure, sequence, "", suffix="graph, "),
+        *_and_averaged(_with_embeddings("graph-", _GRAPH, structure, sequence, "", suffix="graph, ")),
         *_with_embeddings(
             "computed-", (*_GRAPH, "features=computed"), structure, "", "", suffix="graph, no profiles, "
         ),

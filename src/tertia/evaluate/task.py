@@ -82,7 +82,8 @@ def evaluate_task(
     graphs = Graphs(read_task(task, options)[0], examples)
     with Progress(progress) as bar:
         for row in chosen:
-            found[row.name] = _runs(task, row, examples, graphs, options, Path(cache), n_seeds, bar)
+            runs = _runs(task, row, examples, graphs, options, Path(cache), n_seeds, bar)
+            found[row.name] = [_averaged(graphs.task, examples, runs)] if row.averaged else runs
     figures = {
         name: {row.name: _row_figures(task, row, options, examples[source], positions, source, found[row.name])
                for row in chosen}
@@ -180,7 +181,7 @@ def _path(
     weights = [checkpoint.read_card(checkpoint.checkpoint_folder(name))["sha256"] for name in names]
     ids = hashlib.sha256("\n".join(f"{split} {one.id}" for split, part in examples.items() for one in part).encode())
     key = json.dumps([task, row.models, row.options, list(options), weights, ids.hexdigest(), seed])
-    return cache / "runs" / f"{task}-{row.name}-{seed}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.npz"
+    return cache / "runs" / f"{task}-{row.trained}-{seed}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.npz"
 
 
 def _write(path: Path, made: Mapping[str, list[Prediction]], calibration: Mapping[str, float]) -> None:
@@ -207,6 +208,20 @@ def _read(path: Path, examples: Mapping[str, list[Any]]) -> tuple[dict[str, list
             out[split] = [Prediction(a, b) for a, b in zip(rows, arrays[f"protein/{split}"], strict=True)]
     calibration = {name.split("/")[1]: float(value) for name, value in arrays.items() if name.startswith("calibration")}
     return out, calibration
+
+
+def _averaged(task: Any, examples: Mapping[str, list[Any]], runs: Runs) -> tuple[dict, dict[str, float]]:
+    """Return the mean of what the seeds predict, and what follows from it on the validation examples."""
+    from tertia.tasks.task import Prediction
+
+    def mean(same: Sequence[Prediction]) -> Prediction:
+        return Prediction(
+            np.mean([one.residue for one in same], axis=0), np.mean([one.protein for one in same], axis=0)
+        )
+
+    splits = runs[0][0]
+    made = {split: [mean(same) for same in zip(*(found[split] for found, _ in runs), strict=True)] for split in splits}
+    return made, task.decide(examples["valid"], made["valid"])
 
 
 # --- figures -------------------------------------------------------------------------------------------------------
@@ -283,7 +298,8 @@ def _differences(rows: Sequence[Row], table: Mapping[str, Mapping[str, Figure]])
     out = []
     for row in rows:
         for other in rows:
-            if not row.models or other.name == row.name or other.options != row.options or not other.role:
+            alike = other.options == row.options and other.averaged == row.averaged
+            if not row.models or other.name == row.name or not alike or not other.role:
                 continue
             for name, figure in table[row.name].items():
                 if _n_groups(figure) < FEWEST_GROUPS or name.startswith("oracle"):

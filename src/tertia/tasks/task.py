@@ -112,6 +112,9 @@ class Task(Protocol):
     def calibrate(self, examples: Sequence[Example], raw: Sequence[Prediction]) -> dict[str, float]:
         """Return what turns scores into probabilities and calls, fitted on validation examples."""
 
+    def decide(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> dict[str, float]:
+        """Return the part of the calibration that calls need beside probabilities, fitted on validation examples."""
+
     def finish(self, raw: Prediction, calibration: Mapping[str, float]) -> Prediction:
         """Turn what the network says into probabilities, or scores in 0-1."""
 

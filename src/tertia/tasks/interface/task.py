@@ -136,9 +136,14 @@ class Interface:
             return float((np.logaddexp(0.0, z) - wanted * z).mean())
 
         line = minimize(cross_entropy, np.zeros(2), method="L-BFGS-B", bounds=(LOG_SCALES, OFFSETS)).x
-        scale, offset = float(np.exp(line[0])), float(line[1])
-        threshold = best_threshold(label, _logistic(scale * logit + offset))
-        return {"scale": scale, "offset": offset, "threshold": threshold if np.isfinite(threshold) else 0.5}
+        fitted = {"scale": float(np.exp(line[0])), "offset": float(line[1])}
+        return fitted | self.decide(examples, [self.finish(one, fitted) for one in raw])
+
+    def decide(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> dict[str, float]:
+        """Return the threshold of the probabilities with the best F."""
+        label, probability, _ = _residues(examples, predictions)
+        threshold = best_threshold(label, probability)
+        return {"threshold": threshold if np.isfinite(threshold) else 0.5}
 
     def finish(self, raw: Prediction, calibration: Mapping[str, float]) -> Prediction:
         """Turn logits into probabilities."""

@@ -112,6 +112,10 @@ class Quality:
         """Return nothing: squared errors are calibrated as they are."""
         return {}
 
+    def decide(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> dict[str, float]:
+        """Return nothing: there are no calls."""
+        return {}
+
     def finish(self, raw: Prediction, calibration: Mapping[str, float]) -> Prediction:
         """Return the scores as they are."""
         return raw
