@@ -19,8 +19,6 @@ def whole_batch(x: torch.Tensor) -> torch.Tensor:
     """
     if not distributed():
         return x
-    from torch.distributed.nn.functional import all_reduce
-
     size = torch.tensor(x.shape[1] if x.ndim > 1 else 0, device=x.device)
     dist.all_reduce(size, op=dist.ReduceOp.MAX)
     shape = list(x.shape)
@@ -30,4 +28,22 @@ def whole_batch(x: torch.Tensor) -> torch.Tensor:
     blocks = [x.new_zeros(shape, dtype=kind) for _ in range(dist.get_world_size())]
     own = blocks[dist.get_rank()]
     own[(slice(None), slice(0, x.shape[1])) if x.ndim > 1 else slice(None)] = x.to(kind)
-    return all_reduce(torch.cat(blocks)).to(x.dtype)
+    return _Sum.apply(torch.cat(blocks)).to(x.dtype)
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over processes; its gradient is that of all of them together."""
+
+    @staticmethod
+    def forward(context, x: torch.Tensor) -> torch.Tensor:
+        return _summed(x)
+
+    @staticmethod
+    def backward(context, gradient: torch.Tensor) -> torch.Tensor:
+        return _summed(gradient)
+
+
+def _summed(x: torch.Tensor) -> torch.Tensor:
+    x = x.contiguous().clone()
+    dist.all_reduce(x)
+    return x
