@@ -114,6 +114,20 @@ def test_what_is_said_of_a_protein_does_not_depend_on_its_neighbours(task: str, 
         assert torch.allclose(found, torch.cat(parts), atol=1e-5)
 
 
+def test_the_length_alone_says_the_same_of_all_models_of_one_length() -> None:
+    chosen, items = TASKS["quality"](network_kind="length"), [item_of(length, seed) for seed, length in
+                                                             enumerate((31, 17, 31, 31, 17, 40, 31))]  # fmt: skip
+    network = chosen.network(items[0].widths)
+    for weight in network.parameters():
+        torch.nn.init.normal_(weight, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        local, whole = chosen.scores(network, batch_of(items))
+        alone = chosen.scores(network, batch_of(items[:1]))
+    assert torch.equal(whole[[0, 0, 0]], whole[[2, 3, 6]]) and torch.equal(whole[:1], alone[1])
+    assert torch.equal(local[:31], alone[0]) and len(torch.unique(local[:31], dim=0)) == 1
+    assert not torch.equal(whole[0], whole[1]) and 0 < float(whole.min()) < float(whole.max()) < 1
+
+
 # ---------------------------------------------------------------- interaction sites
 @pytest.mark.parametrize("scale", [4.0, 0.5, -1.0])
 def test_calibration_gives_probabilities_in_the_order_of_the_scores(scale: float) -> None:

@@ -32,6 +32,7 @@ _GRAPHQA = ("size=compact", "epochs=10", "learning_rate=0.003")
 _WIDE = ("network_kind=wide", "size=compact", "epochs=12", "learning_rate=0.001")
 _DEEPPPISP = ("network_kind=deepppisp", "batch=32", "epochs=8", "learning_rate=0.001")
 _GRAPH = ("width=48", "n_rounds=2", "epochs=10", "learning_rate=0.002", "batch=8")
+_LENGTH = ("network_kind=length", "epochs=20", "learning_rate=0.03")
 _LINEAR = ("network_kind=linear", "epochs=12", "learning_rate=0.003")
 
 
@@ -83,6 +84,7 @@ def _quality(structure: str, sequence: str, paper: str) -> tuple[Row, ...]:
     )
     return (
         Row("constant", "mean of the training targets", options=(CONSTANT,)),
+        Row("length", "length of the protein alone", options=_LENGTH),
         Row("linear", "linear, features of a window", options=_LINEAR, role="features"),
         *(probes if structure else ()),
         *_with_embeddings("graphqa-", _GRAPHQA, structure, sequence, paper, suffix="GraphQA, "),

@@ -88,6 +88,22 @@ class WideQa(nn.Module):
         return torch.sigmoid(local + more), torch.sigmoid(whole + and_more)
 
 
+class LengthOnly(nn.Module):
+    """A parabola in the logarithm of the length: what knowing nothing of the fold gives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.local, self.whole = (nn.Parameter(torch.zeros(3, len(scores))) for scores in (LOCAL_SCORES, GLOBAL_SCORES))
+
+    def forward(self, graph: Graph) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (N, 2) and (M, 5) scores in 0-1."""
+        # In double precision: single rounds by the place in the batch, and proteins of one length must be equal.
+        size = torch.log(torch.bincount(graph.model, minlength=graph.n_models).double() / 100.0)[:, None]
+        powers = torch.cat([torch.ones_like(size), size, size.square()], dim=-1)
+        local, whole = (torch.sigmoid(powers @ line.double()).float() for line in (self.local, self.whole))
+        return local[graph.model], whole
+
+
 def squared_error(predicted: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
     """Return the mean squared error of each column, summed over columns; NaN in `true` does not count."""
     known = torch.isfinite(true)

@@ -15,11 +15,11 @@ from tertia.data.example import Example
 from tertia.nn.residue_graph import N_RESIDUE_VALUES, Graph, residue_graph
 from tertia.nn.window_probe import WindowProbe
 from tertia.tasks.metrics import global_agreement, local_agreement, statistics
-from tertia.tasks.quality.graphqa import GLOBAL_SCORES, LOCAL_SCORES, SIZES, GraphQa, WideQa, squared_error
+from tertia.tasks.quality.graphqa import GLOBAL_SCORES, LOCAL_SCORES, SIZES, GraphQa, LengthOnly, WideQa, squared_error
 from tertia.tasks.quality.tables import read_quality
 from tertia.tasks.task import Batch, Figure, Item, Prediction, Vectors, Widths
 
-NETWORKS = ("graphqa", "wide", "linear")
+NETWORKS = ("graphqa", "wide", "linear", "length")
 SPREAD = 0.05
 """Between the best and the worst model of a target; of less, their true order is mostly error of the score."""
 
@@ -77,6 +77,8 @@ class Quality:
     def network(self, widths: Widths) -> torch.nn.Module:
         """Build one of NETWORKS."""
         n_residue = widths.feature + widths.residue
+        if self.network_kind == "length":
+            return LengthOnly()
         if self.network_kind == "linear":
             n_values = N_RESIDUE_VALUES + n_residue
             return WindowProbe(n_values, n_residue=len(LOCAL_SCORES), n_protein=len(GLOBAL_SCORES))
