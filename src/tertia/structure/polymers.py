@@ -74,11 +74,16 @@ def _letters(columns: Columns, header: Header) -> np.ndarray:
     code = columns.residue_name.view(np.uint64)
     slot = _slot_of(code)
     letters = _LETTER_IN_SLOT.take(slot)
-    for residue in np.flatnonzero(_CODE_IN_SLOT.take(slot) != code).tolist():
-        text = columns.residue_name[residue].decode("latin1")
-        letter = LETTER_OF_COMPONENT.get(text) or LETTER_OF_NAME.get(header.parents.get(text, ""), "-")
-        letters[residue] = ord(letter)
+    other = np.flatnonzero(_CODE_IN_SLOT.take(slot) != code)
+    if len(other):
+        names = columns.residue_name.take(other).tolist()
+        letter_of = {name: ord(_letter_of(name.decode("latin1"), header)) for name in set(names)}
+        letters[other] = [letter_of[name] for name in names]
     return letters
+
+
+def _letter_of(name: str, header: Header) -> str:
+    return LETTER_OF_COMPONENT.get(name) or LETTER_OF_NAME.get(header.parents.get(name, ""), "-")
 
 
 def _slot_of(code: np.ndarray) -> np.ndarray:

@@ -41,14 +41,15 @@ def read_structure(source: Source | str | os.PathLike, *, model: int = 1, assemb
 def _structure(content: bytes, source: Source, model: int, assembly: str | None) -> Structure:
     columns, header = parse(content, source.name, model=model, assembly=assembly)
     frame = f"{as_text(source.name)}#{model}" + (f"/{assembly}" if assembly else "")
-    built, notes = protein_chains(columns, header, Provenance(source.name, source.entry, frame))
+    entry = source.entry
+    built, notes = protein_chains(columns, header, Provenance(source.name, entry, frame))
     if not built:
         raise InputError(
             source.name, found="no protein chain with coordinates" + "".join(f"; {note}" for note in notes)
         )
     if header.n_models > 1:
         notes.insert(0, f"model {model} of {header.n_models} was read")
-    report = IntakeReport(source.name, source.entry, tuple(report for _, report in built), (*header.notes, *notes))
+    report = IntakeReport(source.name, entry, tuple(report for _, report in built), (*header.notes, *notes))
     return Structure(tuple(chain for chain, _ in built), report)
 
 

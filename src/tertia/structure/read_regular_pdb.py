@@ -87,10 +87,11 @@ def _come_once(lines: Lines) -> bool:
     number = lines.columns["number"]
     if (number[1:] > number[:-1]).all():
         return True
-    place = lines.place.tolist()
-    if len(set(place)) == len(place):
+    place = np.sort(lines.place)
+    if (place[1:] != place[:-1]).all():
         return True
-    return len(set(zip(lines.columns["residue_name"].tolist(), place, strict=True))) == len(place)
+    residues = set(zip(lines.columns["residue_name"].tolist(), lines.place.tolist(), strict=True))
+    return len(residues) == len(place)
 
 
 def _polymer(columns: dict[str, np.ndarray], n_residues_before_ter: list[int]) -> np.ndarray | None:
