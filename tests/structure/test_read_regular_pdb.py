@@ -159,3 +159,16 @@ def test_ligands_behind_a_chain_without_ter_are_set_apart(followers, monkeypatch
     assert assert_same(content, monkeypatch)
     n_others = len(regular_columns(content).polymer) - 12
     assert regular_columns(content).polymer.tolist() == [True] * 12 + [False] * n_others
+
+
+def test_waters_before_the_end_of_their_chain_are_no_residues_of_it(monkeypatch):
+    """Some programs write the TER record behind the waters."""
+    text = pdb_text([polymer(12, seed=1)], hetero={"A": [water(), water(504)]})
+    lines = text.splitlines(keepends=True)
+    end = next(k for k, line in enumerate(lines) if line.startswith("TER"))
+    last_water = max(k for k, line in enumerate(lines) if line.startswith("HETATM"))
+    lines.insert(last_water, lines.pop(end))
+    content = "".join(lines).encode()
+    assert b"HOH" in content.partition(b"TER")[0]
+    assert assert_same(content, monkeypatch)
+    assert regular_columns(content).polymer.tolist() == [True] * 12 + [False] * 2

@@ -120,6 +120,7 @@ def _polymer(columns: dict[str, np.ndarray], n_residues_before_ter: list[int]) -
     if known.all():
         return polymer
     doubtful = ~known
+    polymer[doubtful] = False
     if known.any() and np.isin(chain[doubtful], chain[known]).any():
         return None
     for one in set(chain[doubtful].tolist()):
