@@ -115,17 +115,18 @@ def main() -> None:
     parser.add_argument("--write", action="store_true")
     chosen = parser.parse_args()
 
-    def score(model: str | None, whole: int) -> DenoisingReport | None:
-        return evaluate_denoising(chosen.store, model=model, draws=chosen.draws, whole_chains=whole) if model else None
+    def score(model: str | None, draws: int, whole: int = 0) -> DenoisingReport | None:
+        return evaluate_denoising(chosen.store, model=model, draws=draws, whole_chains=whole) if model else None
 
-    ours = score(chosen.tertia, chosen.whole_chains)
-    same, paper = score(chosen.same_budget, 0), score(chosen.paper, 0)
+    ours = score(chosen.tertia, chosen.draws, chosen.whole_chains)
+    same, paper = (score(other, min(chosen.draws, 2)) for other in (chosen.same_budget, chosen.paper))
     lines = [
         "# distmap: denoising on held-out clusters", "",
         "Normalised loss mean ||sigma G - sigma T||^2 / 3 (1 = predicting nothing, which is also what fresh weights score:"
-        " the head starts at zero). Crops of 32 residues; ± is 1.96 standard errors over examples.",
+        f" the head starts at zero). Crops of 32 residues, {chosen.draws} a chain and level; ± is 1.96 standard errors"
+        " over examples. Whole chains, and the models of the same budget, are scored on fewer.",
         f"Test split of the training store: {ours.n_chains} chains, {ours.n_residues:,} residues, in clusters (30 % identity)"
-        " without a training or validation chain. Noise and crops from fixed seeds, the same for all models.", "",
+        " without a training or validation chain. Noise and crops from fixed seeds.", "",
         "![losses](distmap_pretraining.svg)", "", chosen.budget, "",
         *table(ours, same, paper), "",
         "Baselines: fitted on the checkpoint's training chains, scored on the same diagonal crops. The factor of the bond"

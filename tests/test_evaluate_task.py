@@ -206,12 +206,15 @@ def test_test_chains_that_were_trained_on_are_told(quality_data: Path, tmp_path:
     examples = TASKS["quality"]().read(quality_data)["test"]  # two models of two proteins
     first, second = dict.fromkeys(one.chains[0].sequence for one in examples)
     (tmp_path / "one.fa").write_text(f">other\n{random_sequence(80, seed=5)}\n>same\n{first}\n")
-    assert clean_positions(examples, [str(tmp_path / "one.fa")], "").tolist() == [2, 3]
+    tests = {"one": examples, "turned": examples[::-1]}
+    clean = clean_positions(tests, [str(tmp_path / "one.fa")], "")
+    assert {name: rows.tolist() for name, rows in clean.items()} == {"one": [2, 3], "turned": [0, 1]}
     (tmp_path / "two.fa").write_text(f">second\n{second}\n")
-    assert clean_positions(examples, [str(tmp_path / name) for name in ("one.fa", "two.fa")], "").tolist() == []
-    assert clean_positions(examples, [], "") is None
+    clean = clean_positions(tests, [str(tmp_path / name) for name in ("one.fa", "two.fa")], "")
+    assert {name: rows.tolist() for name, rows in clean.items()} == {"one": [], "turned": []}
+    assert clean_positions(tests, [], "") is None
     with pytest.raises(CheckpointError, match="no such model"):
-        clean_positions(examples, [], "nowhere")
+        clean_positions(tests, [], "nowhere")
 
 
 def test_a_checkpoint_brings_its_own_training_chains(quality_data: Path, tiny_model: Path, tmp_path: Path) -> None:
@@ -219,11 +222,12 @@ def test_a_checkpoint_brings_its_own_training_chains(quality_data: Path, tiny_mo
     model = tmp_path / "model"
     trained = checkpoint.load(tiny_model)
     checkpoint.save(model, trained.family, trained.network, recipe="", meta={})
-    assert clean_positions(examples, [], f"{model}@1.0") is None
+    assert clean_positions({"test": examples}, [], f"{model}@1.0") is None
     store = small_store(tmp_path / "store", n_chains=4)
     checkpoint.save_training_set(model, store, range(len(store)))
     for models in (f"{model}@1.0", f"fresh:{model}", f"{model},{model}"):
-        assert clean_positions(examples, [], models).tolist() == [2, 3]  # the store's last chain begins as the first
+        clean = clean_positions({"test": examples}, [], models)
+        assert clean["test"].tolist() == [2, 3]  # the store's last chain begins as the first
 
 
 @pytest.mark.parametrize(("n_leaks", "left"), [(1, 2), (2, 0)])

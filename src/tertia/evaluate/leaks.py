@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,12 @@ from tertia.errors import CheckpointError
 IDENTITY = 0.3
 
 
-def clean_positions(examples: Sequence[Any], against: Sequence[str], models: str) -> np.ndarray | None:
-    """Return the positions of the examples without a neighbour among the training chains; None if nothing is known.
+def clean_positions(
+    tests: Mapping[str, Sequence[Any]], against: Sequence[str], models: str
+) -> dict[str, np.ndarray] | None:
+    """Return the positions of the examples of each test set without a neighbour among the training chains.
+
+    None if nothing is known of the training chains.
 
     Parameters
     ----------
@@ -25,10 +29,12 @@ def clean_positions(examples: Sequence[Any], against: Sequence[str], models: str
     sources = [*against, *_kept_sequences(models)]
     if not sources:
         return None
-    sequences = list(dict.fromkeys(example.chains[0].sequence for example in examples))
-    leaks = find_leaks(sequences, sequences, read_excluded(sources), identity=IDENTITY)
-    leaking = {leak.chain for leak in leaks}
-    return np.array([k for k, one in enumerate(examples) if one.chains[0].sequence not in leaking], dtype=int)
+    sequences = list(dict.fromkeys(one.chains[0].sequence for examples in tests.values() for one in examples))
+    leaking = {leak.chain for leak in find_leaks(sequences, sequences, read_excluded(sources), identity=IDENTITY)}
+    return {
+        name: np.array([k for k, one in enumerate(examples) if one.chains[0].sequence not in leaking], dtype=int)
+        for name, examples in tests.items()
+    }
 
 
 def _kept_sequences(models: str) -> list[str]:

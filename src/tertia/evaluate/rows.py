@@ -31,7 +31,7 @@ class Row:
 _GRAPHQA = ("size=compact", "epochs=10", "learning_rate=0.003")
 _WIDE = ("network_kind=wide", "size=compact", "epochs=12", "learning_rate=0.001")
 _DEEPPPISP = ("network_kind=deepppisp", "batch=32", "epochs=8", "learning_rate=0.001")
-_GRAPH = ("width=48", "n_rounds=2", "epochs=10", "learning_rate=0.002", "batch=8")
+_GRAPH = ("width=64", "n_rounds=4", "epochs=12", "learning_rate=0.001", "batch=3")
 _LENGTH = ("network_kind=length", "epochs=20", "learning_rate=0.03")
 _LINEAR = ("network_kind=linear", "epochs=12", "learning_rate=0.003")
 

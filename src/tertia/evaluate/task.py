@@ -234,13 +234,12 @@ def _subsets(
     from tertia.evaluate.leaks import clean_positions
 
     out: dict[str, tuple[str, np.ndarray]] = {}
-    for split, part in examples.items():
-        if split in CORE_SPLITS:
-            continue
+    tests = {split: part for split, part in examples.items() if split not in CORE_SPLITS}
+    clean = clean_positions(tests, against, models)
+    for split, part in tests.items():
         out[split] = (split, np.arange(len(part)))
-        clean = clean_positions(part, against, models)
         if clean is not None:
-            out[split + CLEAN] = (split, clean)
+            out[split + CLEAN] = (split, clean[split])
         sources = np.array([str(one.meta.get("set", "")) for one in part])
         if task == "quality":
             out |= {f"{split}, {name}": (split, np.flatnonzero(sources == name)) for name in sorted(set(sources))}
