@@ -128,6 +128,16 @@ def test_the_length_alone_says_the_same_of_all_models_of_one_length() -> None:
     assert not torch.equal(whole[0], whole[1]) and 0 < float(whole.min()) < float(whole.max()) < 1
 
 
+def test_a_few_models_of_each_training_target(quality_data) -> None:
+    every, few = (TASKS["quality"](models_per_target=n).read(quality_data) for n in (0, 1))
+    names = lambda examples: [(one.meta["set"], one.meta["target"], one.meta["decoy"]) for one in examples]  # noqa: E731
+    assert names(few["train"]) == [name for name in names(every["train"]) if name[2] == "m0"]
+    assert len(every["train"]) == 2 * len(few["train"]) > 0
+    for split in ("valid", "test"):
+        assert names(few[split]) == names(every[split])
+    assert [key for key, *_ in TASKS["quality"](models_per_target=-1).problems()] == ["models_per_target"]
+
+
 # ---------------------------------------------------------------- interaction sites
 @pytest.mark.parametrize("scale", [4.0, 0.5, -1.0])
 def test_calibration_gives_probabilities_in_the_order_of_the_scores(scale: float) -> None:

@@ -41,6 +41,7 @@ class Quality:
     casp: str = ""  # folder of CASP models with their natives: one more test set
     local_weight: float = 5.0  # of the residues' error against that of the whole
     batch: int = 16
+    models_per_target: int = 0  # of training targets at most so many, the first; 0 takes all
 
     def problems(self) -> Iterator[tuple[str, str, str]]:
         """Yield (key, what was found, what is allowed) for every value that makes no sense."""
@@ -50,10 +51,15 @@ class Quality:
             yield "size", f"is {self.size!r}", ", ".join(SIZES)
         if self.batch < 2:
             yield "batch", f"is {self.batch}", "2 or more"
+        if self.models_per_target < 0:
+            yield "models_per_target", f"is {self.models_per_target}", "0 or more"
 
     def read(self, data: Path) -> Mapping[str, list[Example]]:
         """Return the splits; targets (proteins), not models, were divided. What CASP models are refused is said."""
         splits = read_quality(data, cad=self.cad)
+        if self.models_per_target:
+            members = by_target(splits["train"]).values()
+            splits["train"] = [splits["train"][k] for part in members for k in part[: self.models_per_target]]
         if self.casp:
             from tertia.tasks.quality.casp import read_casp
 
@@ -88,10 +94,7 @@ class Quality:
 
     def epoch(self, examples: Sequence[Example], generator: np.random.Generator) -> Iterator[list[int]]:
         """Yield batches of one random model of every target."""
-        targets: dict[object, list[int]] = {}
-        for position, example in enumerate(examples):
-            targets.setdefault((example.meta["set"], example.meta["target"]), []).append(position)
-        order = generator.permutation([generator.choice(members) for members in targets.values()])
+        order = generator.permutation([generator.choice(members) for members in by_target(examples).values()])
         for start in range(0, len(order), self.batch):
             if len(part := order[start : start + self.batch]) > 1:  # batch norm needs two
                 yield part.tolist()
@@ -162,6 +165,14 @@ class Quality:
         for k, score in enumerate(LOCAL_SCORES if self.cad else LOCAL_SCORES[:1]):
             out += _local(score, k, examples, predictions, cluster)
         return out
+
+
+def by_target(examples: Sequence[Example]) -> dict[tuple[str, str], list[int]]:
+    """Return the positions of the models of each target, (set, target)."""
+    out: dict[tuple[str, str], list[int]] = {}
+    for position, example in enumerate(examples):
+        out.setdefault((str(example.meta["set"]), str(example.meta["target"])), []).append(position)
+    return out
 
 
 def _local(
