@@ -62,6 +62,20 @@ def test_finished_runs_come_from_the_cache(quality_data: Path, cache: Path, monk
         evaluate(quality_data, cache, options=("epochs=2",))
 
 
+def test_a_changed_answer_or_coordinate_is_another_run(quality_data: Path) -> None:
+    examples = TASKS["quality"]().read(quality_data)
+    first = examples["train"][0]
+    chain = first.chains[0]
+    others = [
+        replace(first, target=first.target + 0.1),
+        replace(first, meta=first.meta | {"gdt_ts": 0.123}),
+        replace(first, chains=(replace(chain, atoms=replace(chain.atoms, coord=chain.atoms.coord + np.float32(0.1))),)),
+        replace(first, features={"score": np.zeros((len(first), 1), np.float32)}),
+    ]
+    changed = [harness._digest(examples | {"train": [one, *examples["train"][1:]]}) for one in (first, *others)]
+    assert len(set(changed)) == 1 + len(others) and harness._digest(examples) == changed[0]
+
+
 def test_figures_are_means_over_seeds(quality_data: Path, cache: Path) -> None:
     both, one = (evaluate(quality_data, cache, n_seeds=n).sets["test"]["linear"] for n in (2, 1))
     task = TASKS["quality"](network_kind="linear")

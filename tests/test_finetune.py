@@ -10,12 +10,15 @@ import pytest
 from typer.testing import CliRunner
 
 from tertia import cli
+from tertia.decoys import decoys
 from tertia.encoders import parse_models
 from tertia.errors import CheckpointError, InputError, RecipeError
 from tertia.finetune import finetune
+from tertia.tasks import TASKS
 from tertia.training import checkpoint
 from tertia.training.head import ENCODER, load_head
 from tertia.training.learning import make_items
+from tests.structures import pdb_text, polymer
 
 SHORT = ("network_kind=linear", "epochs=2", "batch=4")
 
@@ -42,6 +45,20 @@ def test_a_head_is_written_with_its_figures(quality_data: Path, tiny_model: Path
     lines = made.table().splitlines()
     assert lines[0].split() == ["validation", "test"]
     assert [line[:24].strip() for line in lines[1:]] == list(found)
+
+
+def test_made_decoys_are_more_to_learn_from(quality_data: Path, tmp_path: Path, capsys) -> None:
+    natives, folder = tmp_path / "natives", tmp_path / "decoys"
+    natives.mkdir()
+    (natives / "one.pdb").write_text(pdb_text([polymer(26, seed=1)]))
+    tried_on = TASKS["quality"]().read(quality_data)["test"][0].chains[0]
+    known = polymer(len(tried_on), seed=2, sequence=tried_on.sequence)
+    (natives / "two.pdb").write_text(pdb_text([known]))
+    decoys([str(natives)], folder, number=2, generators=("hinge",))
+    made = finetune("quality", quality_data, output=tmp_path / "head", models="",
+                    overrides=(*SHORT, f"generated={folder}"))  # fmt: skip
+    assert made.n_examples["train"] == 8 + 3
+    assert "two_A: has 100% identity" in capsys.readouterr().err
 
 
 def test_a_seed_gives_the_same_bytes_and_test_sets_are_left_alone(sites_data: Path, tmp_path: Path) -> None:

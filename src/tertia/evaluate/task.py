@@ -113,10 +113,10 @@ def _chosen_rows(rows: tuple[Row, ...], names: Sequence[str]) -> tuple[Row, ...]
 
 
 class Graphs:
-    """The residue graphs of all examples, built when a row first needs them."""
+    """The residue graphs of all examples, built when a row first needs them, and the digest that runs are kept by."""
 
     def __init__(self, task: Any, examples: Mapping[str, list[Any]]) -> None:
-        self.task, self.examples = task, examples
+        self.task, self.examples, self.digest = task, examples, _digest(examples)
         self._of_split: dict[str, list[Any]] = {}
 
     def __getitem__(self, split: str) -> list[Any]:
@@ -132,7 +132,7 @@ def _runs(
     """Return what each seed of a row predicts; finished runs come from the cache."""
     from tertia.training.learning import constant_predictions, learn
 
-    paths = [_path(cache, task, row, options, examples, seed) for seed in range(n_seeds)]
+    paths = [_path(cache, task, row, options, graphs.digest, seed) for seed in range(n_seeds)]
     if not all(path.is_file() for path in paths):
         chosen, settings = _of_row(task, row, options)
         items = _items(chosen, row, examples, graphs, cache, bar)
@@ -170,18 +170,25 @@ def _items(
     return {split: make_items(task, part, embed, bar.advance, graphs=graphs[split]) for split, part in examples.items()}
 
 
-def _path(
-    cache: Path, task: str, row: Row, options: Sequence[str], examples: Mapping[str, list[Any]], seed: int
-) -> Path:
-    """Return the file of one run; models go by the SHA-256 of their weights, examples by their names."""
-    from tertia.encoders import parse_models
-    from tertia.training import checkpoint
+def _path(cache: Path, task: str, row: Row, options: Sequence[str], data: str, seed: int) -> Path:
+    """Return the file of one run; models go by the SHA-256 of their weights, examples by `data`, their digest."""
+    from tertia.encoders import hashes_of
 
-    names = [name.removeprefix("fresh:") for name, _ in parse_models(row.models)] if row.models else []
-    weights = [checkpoint.read_card(checkpoint.checkpoint_folder(name))["sha256"] for name in names]
-    ids = hashlib.sha256("\n".join(f"{split} {one.id}" for split, part in examples.items() for one in part).encode())
-    key = json.dumps([task, row.models, row.options, list(options), weights, ids.hexdigest(), seed])
+    how = CONSTANT if CONSTANT in row.options else repr(_of_row(task, row, options))
+    key = json.dumps([task, row.models, hashes_of(row.models), how, data, seed])
     return cache / "runs" / f"{task}-{row.trained}-{seed}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.npz"
+
+
+def _digest(examples: Mapping[str, list[Any]]) -> str:
+    """Return a hash of what is learnt from and tried on: residues, coordinates, features and answers."""
+    digest = hashlib.sha256()
+    for split, part in examples.items():
+        for one in part:
+            digest.update(f"{split} {one.id} {one.sequence} {sorted(one.meta.items())} {sorted(one.features)}".encode())
+            for array in (*(chain.alpha for chain in one.chains), one.target, *map(one.features.get, sorted(one.features))):
+                if array is not None:
+                    digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def _write(path: Path, made: Mapping[str, list[Prediction]], calibration: Mapping[str, float]) -> None:

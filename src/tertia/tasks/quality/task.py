@@ -42,6 +42,7 @@ class Quality:
     local_weight: float = 5.0  # of the residues' error against that of the whole
     batch: int = 16
     models_per_target: int = 0  # of training targets at most so many, the first; 0 takes all
+    generated: str = ""  # folder of `tertia decoys`: more training models
 
     def problems(self) -> Iterator[tuple[str, str, str]]:
         """Yield (key, what was found, what is allowed) for every value that makes no sense."""
@@ -55,7 +56,7 @@ class Quality:
             yield "models_per_target", f"is {self.models_per_target}", "0 or more"
 
     def read(self, data: Path) -> Mapping[str, list[Example]]:
-        """Return the splits; targets (proteins), not models, were divided. What CASP models are refused is said."""
+        """Return the splits; targets (proteins), not models, were divided. What is refused or left out is said."""
         splits = read_quality(data, cad=self.cad)
         if self.models_per_target:
             members = by_target(splits["train"]).values()
@@ -67,7 +68,20 @@ class Quality:
             for error in found.refused:
                 print(f"refused: {error}", file=sys.stderr)
             splits["casp"] = list(found.examples)
+        if self.generated:
+            splits["train"] += self._generated(splits)
         return splits
+
+    def _generated(self, splits: Mapping[str, list[Example]]) -> list[Example]:
+        """Return decoys of natives that are no neighbours of what the other splits hold."""
+        from tertia.tasks.quality.generated import read_generated
+
+        held_out = [one.chains[0].sequence for split, part in splits.items() if split != "train" for one in part]
+        made, leaks = read_generated(Path(self.generated), away_from=held_out)
+        for leak in leaks:
+            print(f"left out: {self.generated}: {leak.chain}: has {leak.identity:.0%} identity with a protein that "
+                  "models are tried on", file=sys.stderr)  # fmt: skip
+        return made
 
     def graph(self, example: Example) -> Graph:
         """Return the residue graph; B-factors of models never enter it, they may hold another program's estimate."""
