@@ -1,15 +1,18 @@
 """Write docs/results/quality_limits.md: what the quality benchmark can tell apart, and what it cannot.
 
-    python benchmarks/quality_limits.py DATA --models distmap@3.28+0.552 --cache evaluation --write
+    tertia decoys NATIVES -o decoys --number 5 --seed 1
+    python benchmarks/quality_limits.py DATA --models distmap@3.28+0.552 --generated decoys --cache evaluation --write
 
 Four questions about the models of `tertia evaluate quality`: how much of their quality is that of the target, how far
 the length of a protein goes, what a perfect score would reach within targets, and how figures grow with the number of
-training targets (linear probes, so that nothing but features, untrained or trained embeddings differs).
+training targets, real ones and natives with made decoys (linear probes, so that nothing but features, untrained or
+trained embeddings differs).
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from tertia.data.example import Example
 from tertia.encoders import open_side_by_side
 from tertia.recipe import read_task
 from tertia.tasks.metrics import global_agreement
+from tertia.tasks.quality.generated import SET
 from tertia.training.learning import learn, make_items
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
@@ -77,33 +81,39 @@ def ceiling(splits: Splits) -> list[str]:
     return lines
 
 
-def learning_curve(splits: Splits, models: str, cache: Path, n_seeds: int) -> list[str]:
-    """Return validation figures of linear probes that learn from a part of the training targets."""
-    task, settings = read_task("quality", OPTIONS)
-    known = {split: list(splits[split]) for split in ("train", "valid")}
-    fresh = ",".join(f"fresh:{part}" for part in models.split(","))
+def learning_curve(data: Path, models: str, cache: Path, n_seeds: int, generated: str) -> list[str]:
+    """Return validation figures of linear probes that learn from a part of the training targets, and from more."""
+    task, settings = read_task("quality", [*OPTIONS, *([f"generated={generated}"] if generated else [])])
+    known = {split: part for split, part in task.read(data).items() if split != "test"}
+    target = targets(known["train"])
+    made = np.array([example.meta["set"] == SET for example in known["train"]])
     calibration = [example.chains[0] for example in known["train"]]
     lines = [
         "| training targets | embeddings | " + " | ".join(f"valid {name}" for name in FIGURES) + " |",
         "|---" * (2 + len(FIGURES)) + "|",
     ]
-    order = np.random.default_rng(0).permutation(np.unique(targets(known["train"])))
+    order = np.random.default_rng(0).permutation(np.unique(target[~made]))
+    few = [order[: round(share * len(order))] for share in SHARES]
+    parts = {f"{len(names)}": np.isin(target, names) for names in few}
+    if generated:
+        parts[f"{len(order)} and {len(np.unique(target[made]))} natives with made decoys"] = np.ones(len(target), bool)
+    fresh = ",".join(f"fresh:{part}" for part in models.split(","))
     for label, name in (("none: features alone", ""), ("untrained weights", fresh), (models, models)):
         embed = open_side_by_side(name, calibration=calibration, cache=cache / "embeddings") if name else None
         items = {split: make_items(task, part, embed) for split, part in known.items()}
-        for share in SHARES:
-            few = set(order[: round(share * len(order))].tolist())
-            kept = [k for k, target in enumerate(targets(known["train"])) if target in few]
-            part = {"train": [known["train"][k] for k in kept], "valid": known["valid"]}
-            learnt_from = {"train": [items["train"][k] for k in kept], "valid": items["valid"]}
+        for part, kept in parts.items():
+            examples = known | {"train": [known["train"][k] for k in np.flatnonzero(kept)]}
+            learnt_from = items | {"train": [items["train"][k] for k in np.flatnonzero(kept)]}
             rows = []
             for seed in range(n_seeds):
-                learnt = learn(task, part, learnt_from, settings=settings, seed=seed)
-                found = task.figures(part["valid"], learnt.predict(items["valid"]), learnt.calibration)
+                learnt = learn(task, examples, learnt_from, settings=settings, seed=seed)
+                found = task.figures(known["valid"], learnt.predict(items["valid"]), learnt.calibration)
                 values = {figure.name: float(figure.statistic(*figure.columns)) for figure in found}
                 rows.append([values[figure] for figure in FIGURES])
-            cells = " | ".join(f"{value:.3f}" for value in np.mean(rows, axis=0))
-            lines.append(f"| {len(few)} | {label} | {cells} |")
+            cells = " | ".join(
+                f"{mean:.3f} ± {std:.3f}" for mean, std in zip(np.mean(rows, 0), np.std(rows, 0), strict=True)
+            )
+            lines.append(f"| {part} | {label} | {cells} |")
             print(lines[-1], flush=True)
     return lines
 
@@ -114,6 +124,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--models", default="distmap@3.28+0.552")
     parser.add_argument("--cache", type=Path, default=Path("evaluation"))
+    parser.add_argument("--generated", default="", help="folder of `tertia decoys`: more training models")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--write", action="store_true")
     chosen = parser.parse_args()
@@ -128,9 +139,9 @@ def main() -> None:
         "## How far the length goes", "", *by_length(splits), "",
         "## What a perfect second score would reach", "", *ceiling(splits), "",
         "## Figures and the number of training targets", "",
-        f"Linear probes, validation models, mean of {chosen.seeds} seeds.", "",
-        *learning_curve(splits, chosen.models, chosen.cache, chosen.seeds), "",
-        f"Written by `python benchmarks/quality_limits.py DATA --models {chosen.models} --write`.", "",
+        f"Linear probes, validation models, mean and standard deviation of {chosen.seeds} seeds.", "",
+        *learning_curve(chosen.data, chosen.models, chosen.cache, chosen.seeds, chosen.generated), "",
+        f"Written by `python benchmarks/quality_limits.py {' '.join(sys.argv[1:])}`.", "",
     ]  # fmt: skip
     print("\n".join(page))
     if chosen.write:

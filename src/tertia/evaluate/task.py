@@ -184,8 +184,10 @@ def _digest(examples: Mapping[str, list[Any]]) -> str:
     digest = hashlib.sha256()
     for split, part in examples.items():
         for one in part:
-            digest.update(f"{split} {one.id} {one.sequence} {sorted(one.meta.items())} {sorted(one.features)}".encode())
-            for array in (*(chain.alpha for chain in one.chains), one.target, *map(one.features.get, sorted(one.features))):
+            names = sorted(one.features)
+            digest.update(f"{split} {one.id} {one.sequence} {sorted(one.meta.items())} {names}".encode())
+            coordinates = [chain.alpha for chain in one.chains]
+            for array in (*coordinates, one.target, *(one.features[name] for name in names)):
                 if array is not None:
                     digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()

@@ -47,10 +47,12 @@ def read_generated(folder: Path, *, away_from: Collection[str]) -> tuple[list[Ex
         name = path.parent.name
         if name in refused:
             continue
-        known = natives[name].seen
-        examples.append(_example(name, NATIVE, natives[name], np.where(known, 1.0, np.nan), dict.fromkeys(_SCORES, 1.0)))
+        native = natives[name]
+        perfect = np.where(native.seen, 1.0, np.nan)
+        examples.append(_example(name, NATIVE, native, perfect, dict.fromkeys(_SCORES, 1.0)))
         for row in json.loads(path.read_text())["decoys"]:
-            chain, local = _first_chain(folder / row["file"]), np.array(row["residue"], dtype=np.float64)
+            chain = _first_chain(folder / row["file"])
+            local = np.array(row["residue"], dtype=np.float64)
             if chain.sequence != row["sequence"]:
                 raise InputError(str(folder / row["file"]), found="has another sequence than its labels",
                                  hint="remove the native's folder and run `tertia decoys` again")  # fmt: skip
