@@ -32,14 +32,15 @@ def read_sequences(content: bytes, source: Source) -> Structure:
         if isinstance(record, InputError):
             refused.append(record)
         else:
-            chains.append(_chain(record))
+            chains.append(sequence_chain(record))
             reports.append(ChainReport(where, record.name, "", record.sequence, len(record.sequence), 0))
     if not chains:
         raise refused[0]
     return Structure(tuple(chains), IntakeReport(where, source.entry, tuple(reports), refused=tuple(refused)))
 
 
-def _chain(record: Record) -> Chain:
+def sequence_chain(record: Record) -> Chain:
+    """Return a record as a chain without atoms; its key is the name of the record, its frame where it was read."""
     length = len(record.sequence)
     return Chain(
         entry=record.name, id="", sequence=record.sequence, residue_id=("",) * length,

@@ -1,0 +1,1 @@
+"""Do two proteins bind: from their sequences alone."""
