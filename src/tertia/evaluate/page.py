@@ -125,7 +125,7 @@ def _page(report: TaskReport, command: str, drawing: Path | None) -> list[str]:
         "Examples: " + ", ".join(f"{name} {count}" for name, count in report.n_examples.items()) + ".",
         f"Every trained row: mean of {report.n_seeds} seeds [95 % interval over resampled "
         f"{GROUPS[report.task]}, none of fewer than {FEWEST_GROUPS}]. "
-        "Settings were chosen on validation examples only.",
+        "The epoch of each run, and its threshold where it has one, were chosen on validation examples.",
         *NOTES[report.task], "",
     ]  # fmt: skip
     if not report.leaks and any(row.models for row in report.rows):
