@@ -1,8 +1,8 @@
 """Read pairs of proteins that bind or do not: Bernett's split, two sets of yeast, and positives to learn from.
 
-Each protein is one `Chain`, however many pairs it is in. Pairs stand as the tables have them, repeats and contradictions
-included (Guo repeats 24 pairs; D-SCRIPT has 32 in both orders, 4 of them with both labels, and 5 of a protein with
-itself): `tasks.audit` counts them. `id` is "<a>/<b>", with "#2" and so on for a pair that comes again.
+Each protein is one `Chain`, however many pairs it is in. Pairs stand as the tables have them, repeats and
+contradictions included (Guo repeats 24 pairs; D-SCRIPT has 32 in both orders, 4 of them with both labels, and 5 of a
+protein with itself): `tasks.audit` counts them. `id` is "<a>/<b>", with "#2" and so on for a pair that comes again.
 """
 
 from __future__ import annotations
@@ -83,15 +83,17 @@ def read_dscript_yeast(folder: Path) -> list[Example]:
 
 
 def read_positives(folder: Path) -> dict[str, list[Example]]:
-    """Return pairs that bind, to pre-train on: "pring" (39,505; Zheng et al. 2025) and "shs27k" (7,624; Chen et al. 2019).
+    """Return pairs that bind, to pre-train on: "pring" (39,505) and "shs27k" (7,624).
 
+    They are from Zheng et al. 2025 and, out of STRING, from Chen et al. 2019.
     `meta` holds set and organism (yeast, arath, human); of shs27k also `interactions`, some of `INTERACTIONS` (not all
     of them are binding), and `score`, STRING's, 0-1000. All targets are 1. shs27k is human like Bernett's pairs and
     shares proteins with its test set: part them with `tasks.audit.without_shared_sequences`.
 
     Parameters
     ----------
-    folder: with `pring_positive_pairs.tsv.gz`, `pring_sequences.fa.gz`, `shs27k_pairs.tsv.gz`, `shs27k_sequences.fa.gz`.
+    folder: with `pring_positive_pairs.tsv.gz`, `shs27k_pairs.tsv.gz`, and `pring_sequences.fa.gz`,
+        `shs27k_sequences.fa.gz`.
 
     Raises
     ------

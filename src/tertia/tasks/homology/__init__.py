@@ -1,0 +1,1 @@
+"""Which fold a domain has when its superfamily was never seen: from its sequence."""

@@ -1,0 +1,1 @@
+"""Does a T-cell receptor recognise a peptide: from the two sequences."""
