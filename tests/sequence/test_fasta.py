@@ -7,7 +7,8 @@ import gzip
 import pytest
 
 from tertia.errors import InputError
-from tertia.sequence.fasta import Record, is_fasta, read_fasta, write_fasta
+from tertia.sequence import fasta
+from tertia.sequence.fasta import Record, is_fasta, parse_fasta, read_fasta, stream_fasta, write_fasta
 
 
 def read(tmp_path, text: str):
@@ -57,3 +58,30 @@ def test_the_label_files_of_the_interface_sets(shared_data):
     for name, n_chains, n_residues in (("Test_60", 60, 13_144), ("Test_315", 315, 65_331), ("UBtest_31", 31, 6_654)):
         records = read_fasta(folder / f"{name}.fa")
         assert (len(records), sum(len(record.sequence) for record in records)) == (n_chains, n_residues)
+
+
+def test_a_stream_gives_the_records_of_the_whole_text(tmp_path, monkeypatch):
+    text = ">a one tax=2\nmkv\x0cLA-\r\n01100\n\n>\u00e9 two\nM\u00e9K\n>\nAC*\n>b\n" + "ACDEFGHIKLMN" * 50 + "\n>c\nMJ"
+    path = tmp_path / "chains.fa"
+    path.write_bytes(text.encode())
+    whole = list(parse_fasta(text.encode().decode("ascii", "backslashreplace"), where=str(path)))
+    for piece in (1 << 20, 64):
+        monkeypatch.setattr(fasta, "_PIECE", piece)
+        streamed = list(stream_fasta(path))
+        assert [str(record) for record in streamed] == [str(record) for record in whole]
+    packed = tmp_path / "chains.fa.gz"
+    packed.write_bytes(gzip.compress(text.encode()))
+    assert len(list(stream_fasta(packed))) == len(whole) == 5
+
+
+def test_a_stream_that_breaks_off_or_never_ends_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "cut.fa.gz"
+    content = gzip.compress(b">a\n" + b"MKV" * 999)
+    for damaged in (content[:-9], content[:20] + b"\xff" * 20):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match="cannot be read"):
+            list(stream_fasta(path))
+    monkeypatch.setattr(fasta, "_LONGEST", 1000)
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="entry 'a': more than 1,000 characters in one record"):
+        list(stream_fasta(path))
