@@ -39,6 +39,7 @@ LAYER = {
     "prepare": 7,
     "pretrain": 7,
     "search": 7,
+    "tokens": 7,
     "verify": 7,
     "cli": 8,
     "explorer": 8,

@@ -1,0 +1,71 @@
+"""train_tokenizer: FASTA files in any order and packing give one tokenizer, and nothing is dropped silently."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import lzma
+import tarfile
+
+import pytest
+
+from tertia.errors import InputError
+from tertia.sequence.tokens import Tokenizer
+from tertia.tokens import train_tokenizer
+from tests.structures import random_sequence
+
+TEXTS = [
+    "".join(f">p{k} tax=1\n{random_sequence(80 + k, seed=k)}\n" for k in range(first, first + 20)) for first in (0, 20)
+]
+
+
+def learnt(inputs, tmp_path, **options) -> str:
+    output = tmp_path / f"{len(list(tmp_path.iterdir()))}.json"
+    report = train_tokenizer(inputs, output, merges=60, progress=False, **options)
+    assert report.refused == () and report.n_tokens == 5 + 256 + 60
+    return Tokenizer.load(output).text
+
+
+def test_files_of_any_order_and_packing_give_the_same_tokenizer(tmp_path):
+    plain = tmp_path / "all.fa"
+    plain.write_text("".join(TEXTS))
+    parts = [tmp_path / "b.fa.gz", tmp_path / "a.fa.xz", tmp_path / "both.tar"]
+    parts[0].write_bytes(gzip.compress(TEXTS[0].encode()))
+    parts[1].write_bytes(lzma.compress(TEXTS[1].lower().encode()))
+    with tarfile.open(parts[2], "w") as archive:
+        for name, text in zip(("x.fa", "../../y.fa.gz"), TEXTS, strict=True):
+            content = gzip.compress(text.encode()) if name.endswith("gz") else text.encode()
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    reference = learnt(plain, tmp_path)
+    assert learnt(parts[:2], tmp_path) == learnt(parts[1::-1], tmp_path) == learnt([parts[2]], tmp_path) == reference
+    few = [learnt(inputs, tmp_path, most_residues=1500) for inputs in (parts[:2], plain)]
+    assert few[0] == few[1] != reference
+
+
+def test_every_refused_record_and_file_is_named(tmp_path):
+    bad = tmp_path / "bad.fa"
+    bad.write_text(f">odd\nMKJ\n>empty\n>stop\nMK*V\n>good\n{'MKVLA' * 30}\n")
+    cut = tmp_path / "cut.fa.gz"
+    cut.write_bytes(gzip.compress(TEXTS[0].encode())[:-20])
+    report = train_tokenizer([bad, cut, "absent.fa"], tmp_path / "out" / "tokenizer.json", merges=3, progress=False)
+    assert [(error.where.rsplit("/", 1)[-1], error.entry) for error in report.refused] == [
+        ("bad.fa", "odd"), ("bad.fa", "empty"), ("bad.fa", "stop"), ("cut.fa.gz", ""), ("absent.fa", ""),
+    ]  # fmt: skip
+    assert (report.n_sequences, report.n_residues) == (report.n_used, report.n_used_residues)
+    assert 1 <= report.n_sequences <= 21 and "5 records refused" in report.table()
+
+
+def test_what_cannot_be_done_is_refused_before_the_work(tmp_path):
+    path = tmp_path / "tokenizer.json"
+    with pytest.raises(InputError, match=r"no sequence to learn from\n.*no such file"):
+        train_tokenizer(["absent.fa"], path, progress=False)
+    with pytest.raises(InputError, match="entry 'merges': is -1"):
+        train_tokenizer(["absent.fa"], path, merges=-1, progress=False)
+    with pytest.raises(InputError, match="entry 'most_residues': is 0"):
+        train_tokenizer(["absent.fa"], path, most_residues=0, progress=False)
+    path.write_text("mine")
+    with pytest.raises(InputError, match="is there already"):
+        train_tokenizer(["absent.fa"], path, progress=False)
+    assert path.read_text() == "mine"
