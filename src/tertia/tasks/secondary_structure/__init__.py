@@ -1,0 +1,1 @@
+"""Helix, strand or coil for each residue: from the sequence."""
