@@ -14,8 +14,10 @@ from tertia.tasks.metrics import (
     balanced_accuracy,
     best_threshold,
     classification,
+    consistent,
     macro_f,
     matthews,
+    prevalences,
 )
 
 
@@ -146,3 +148,37 @@ def test_wrong_labels_are_refused() -> None:
         auprc(np.array([0, 1]), np.array([0.1, np.nan]))
     with pytest.raises(ValueError, match="not \\(n,\\) both"):
         accuracy(np.zeros(2), np.zeros(3))
+
+
+def test_figures_of_the_same_calls_are_consistent(generator: np.random.Generator) -> None:
+    for n in (2, 10, 500):
+        for share in (0.02, 0.5, 0.9):
+            labels, called = generator.random(n) < share, generator.random(n) < share
+            labels[0] = True
+            found = classification(labels, called.astype(float), threshold=0.5)
+            assert consistent(found.accuracy, found.f, labels.mean())
+            rounded = (round(found.accuracy, 3), round(found.f, 3), round(labels.mean(), 3))
+            assert consistent(*rounded, rounding=0.0005)
+
+
+def test_every_table_of_two_by_two_lies_between_its_prevalences() -> None:
+    """All tables of 8 rows: the bounds are reached by tables with the same accuracy and F, and never passed."""
+    n = 8
+    tables = [(t, p, m, n - t - p - m) for t in range(n + 1) for p in range(n + 1 - t) for m in range(n + 1 - t - p)]
+    for t, p, m, _ in tables:
+        if 2 * t + p + m == 0:
+            continue  # F is undefined
+        least, largest = prevalences(1 - (p + m) / n, 2 * t / (2 * t + p + m))
+        if p + m:
+            assert (least, largest) == pytest.approx((t / n, (t + p + m) / n))
+        else:
+            assert (least, largest) == (0.0, 1.0)
+
+
+def test_a_published_row_is_not_of_a_balanced_set() -> None:
+    """Accuracy 0.983 with F 0.445 on pairs said to be half positive (Filipavicius et al. 2020, Table 3)."""
+    assert not consistent(0.983, 0.445, 0.5, rounding=0.0005)
+    assert prevalences(0.983, 0.445) == pytest.approx((0.0068, 0.0238), abs=1e-4)
+    assert prevalences(0.931, 0.251) == pytest.approx((0.0116, 0.0806), abs=1e-4)
+    assert np.isnan(prevalences(0.4, 0.9)).all() and not consistent(0.4, 0.9, 0.5)
+    assert np.isnan(prevalences(1.0, 0.5)).all() and np.isnan(prevalences(0.0, 0.5)).all()

@@ -12,8 +12,10 @@ from tertia.tasks.metrics.classes import (
     balanced_accuracy,
     best_threshold,
     classification,
+    consistent,
     macro_f,
     matthews,
+    prevalences,
 )
 from tertia.tasks.metrics.intervals import Difference, Interval, bootstrap, compare, resample
 from tertia.tasks.metrics.quality import (
@@ -47,6 +49,7 @@ __all__ = [
     "bootstrap",
     "classification",
     "compare",
+    "consistent",
     "first_five_loss",
     "first_rank_loss",
     "first_rank_z",
@@ -58,6 +61,7 @@ __all__ = [
     "mean_absolute_error",
     "pearson",
     "per_group",
+    "prevalences",
     "resample",
     "root_mean_square_error",
     "spearman",

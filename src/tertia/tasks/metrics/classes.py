@@ -15,6 +15,8 @@ from tertia.tasks.metrics.values import complete
 
 THRESHOLDS = np.arange(1, 100) / 100.0
 """Scanned for the best F (DeepPPISP, Zeng et al. 2020, as coded)."""
+_EXACT = 1e-9
+"""By how much figures computed from the same counts may miss each other."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,40 @@ def macro_f(truth: np.ndarray, called: np.ndarray) -> float:
 def matthews(truth: np.ndarray, called: np.ndarray) -> float:
     """Return Matthews' correlation of two classes."""
     return float(mcc_of(confusion(*two_classes(truth, called))))
+
+
+def prevalences(accuracy: float, f: float, *, rounding: float = 0.0) -> tuple[float, float]:
+    """Return the least and the largest share of positives with which an accuracy and an F can come from the same calls.
+
+    With e = 1 - accuracy, the share of true positives is t = e F / (2 (1 - F)), all shares of rows; the false negatives
+    are some part of e, so the positives lie between t and t + e. (NaN, NaN) where no table of two by two has both.
+
+    Parameters
+    ----------
+    rounding: by how much either figure may be off, half a unit of its last digit: 0.0005 for three.
+    """
+    errors = np.clip([1.0 - accuracy - rounding, 1.0 - accuracy + rounding], 0.0, 1.0)
+    least_f, largest_f = np.clip([f - rounding, f + rounding], 0.0, 1.0)
+    least, largest = _true_positives(errors[0], least_f), _true_positives(errors[1], largest_f)
+    none_wrong = errors[1] == 0.0 and largest_f < 1.0  # without errors F is 1
+    # True positives are right calls: there are no more of them than of those.
+    if none_wrong or least + errors[0] > 1.0 + _EXACT:
+        return np.nan, np.nan
+    return float(least), float(min(1.0, largest + errors[1])) if largest_f < 1.0 else 1.0
+
+
+def consistent(accuracy: float, f: float, prevalence: float, *, rounding: float = 0.0) -> bool:
+    """Return whether accuracy, F and the share of positives can come from the same calls.
+
+    Where they cannot, one of the figures is of another set or class than the others, or wrong.
+
+    Parameters
+    ----------
+    rounding: as `prevalences`, for all three.
+    """
+    least, largest = prevalences(accuracy, f, rounding=rounding)
+    slack = rounding + _EXACT
+    return bool(least - slack <= prevalence <= largest + slack)
 
 
 def two_classes(truth: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -199,6 +235,13 @@ def mcc_of(counts: np.ndarray) -> np.ndarray:
 def ends_of_runs(values: np.ndarray) -> np.ndarray:
     """Return the place of the last of each run of equal values, (K,)."""
     return np.flatnonzero(np.append(values[1:] != values[:-1], [True] * min(len(values), 1)))
+
+
+def _true_positives(errors: float, f: float) -> float:
+    """Return the share of true positives from those of errors and F; with F = 1 the least, or infinity with errors."""
+    if f == 1.0:
+        return 0.0 if errors == 0.0 else np.inf
+    return errors * f / (2.0 * (1.0 - f))
 
 
 def _same_length(truth: np.ndarray, called: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
