@@ -5,9 +5,11 @@ from __future__ import annotations
 import gzip
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tertia.errors import InputError
+from tertia.tasks import audit, baselines
 from tertia.tasks.pair_binding.tables import read_bernett, read_dscript_yeast, read_guo, read_positives
 
 FASTA = ">P1\nMKTAYIAK\n>P2\nGSHMLEDP\n>P3\nACDEFGHI\n"
@@ -38,6 +40,11 @@ def test_bernett_keeps_one_chain_a_protein_and_no_protein_in_two_splits(bernett)
     assert {name: len(found) for name, found in chains.items()} == {"train": 4_286, "valid": 3_711, "test": 3_022}
     assert {name: len(found) for name, found in keys.items()} == {"train": 4_286, "valid": 3_711, "test": 3_022}
     assert len(set.union(*keys.values())) == 11_019
+
+
+def test_degrees_tell_nothing_on_bernett(bernett) -> None:
+    assert audit.degrees(bernett["test"]).p > 0.05
+    assert np.all(baselines.degree_scores(bernett["train"], bernett["test"]) == 0.5)
 
 
 def test_yeast_counts(shared_data: Path) -> None:

@@ -89,6 +89,9 @@ def repeats(examples: Sequence[Example]) -> Repeats:
 def degrees(pairs: Sequence[Example]) -> Degrees:
     """Compare how often the proteins of labelled pairs are in positive and in negative ones.
 
+    Numbers are compared as they are, so that `statistic` and `p` mean something where there are as many positives as
+    negatives; `auroc` does in any case.
+
     Raises ValueError for no pairs.
     """
     from scipy.stats import ks_2samp
