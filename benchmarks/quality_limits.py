@@ -3,15 +3,16 @@
     tertia decoys NATIVES -o decoys --number 5 --seed 1
     python benchmarks/quality_limits.py DATA --models distmap@3.28+0.552 --generated decoys --cache evaluation --write
 
-Four questions about the models of `tertia evaluate quality`: how much of their quality is that of the target, how far
-the length of a protein goes, what a perfect score would reach within targets, and how figures grow with the number of
-training targets, real ones and natives with made decoys (linear probes, so that nothing but features, untrained or
-trained embeddings differs).
+Five questions about the models of `tertia evaluate quality`: how much of their quality is that of the target, how far
+the length of a protein goes, what a perfect score would reach within targets, how many targets the differences of
+quality.md would need, and how figures grow with the number of training targets, real ones and natives with made decoys
+(linear probes, so that nothing but features, untrained or trained embeddings differs).
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,6 +29,7 @@ from tertia.training.learning import learn, make_items
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 SHARES = (0.25, 0.5, 1.0)
 OPTIONS = ["network_kind=linear", "epochs=12", "learning_rate=0.003"]  # of the linear rows of the table
+COMPARED = ("linear-structure", "wide-structure")
 FIGURES = ("gdt_ts R", "gdt_ts R_target", "local lddt rho")
 Splits = Mapping[str, Sequence[Example]]
 
@@ -78,6 +80,22 @@ def ceiling(splits: Splits) -> list[str]:
         truth, other = (score(splits[split], name) for name in ("gdt_ts", "lddt"))
         within = global_agreement(truth, other, target=targets(splits[split]), fewest=2).by_group["R_target"]
         lines.append(f"| {split} | {np.nanmean(within):.3f} | {np.corrcoef(truth, other)[0, 1]:.3f} |")
+    return lines
+
+
+def needed(n_targets: int) -> list[str]:
+    """Return how many test targets the differences of quality.md would need, were they as large as they were found.
+
+    Half the width of an interval falls with the root of the number of targets.
+    """
+    found = json.loads((RESULTS / "quality.json").read_text())["differences"]["test"]
+    lines = ["| method | against | figure | difference | half interval | targets |", "|---" * 6 + "|"]
+    for one in found:
+        if one["row"] in COMPARED and one["figure"] in FIGURES:
+            half = (one["high"] - one["low"]) / 2
+            number = f"{n_targets * (half / one['value']) ** 2:,.0f}" if one["value"] > 0 else "-"
+            cells = (one["row"], one["against"], one["figure"], f"{one['value']:+.3f}", f"{half:.3f}", number)
+            lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
@@ -138,6 +156,9 @@ def main() -> None:
         "what GDT_TS itself resolves, and R is a matter of as many points as there are targets.", "",
         "## How far the length goes", "", *by_length(splits), "",
         "## What a perfect second score would reach", "", *ceiling(splits), "",
+        "## How many test targets the differences need", "",
+        "Targets with which a difference as large as the one found would leave out 0, from the intervals of `quality.md`.", "",
+        *needed(len(set(targets(splits["test"])))), "",
         "## Figures and the number of training targets", "",
         f"Linear probes, validation models, mean and standard deviation of {chosen.seeds} seeds.", "",
         *learning_curve(chosen.data, chosen.models, chosen.cache, chosen.seeds, chosen.generated), "",
