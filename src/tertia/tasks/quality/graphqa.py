@@ -9,9 +9,9 @@ from tertia.nn.message_passing import Layer
 from tertia.nn.residue_graph import N_EDGE_VALUES, N_RESIDUE_VALUES, N_STATES, SEPARATIONS, Graph
 from tertia.nn.window_probe import WindowProbe
 from tertia.residues import N_INDICES
+from tertia.tasks.quality.tables import GLOBAL_SCORES
 
 LOCAL_SCORES = ("lddt", "cad")
-GLOBAL_SCORES = ("tm_score", "gdt_ts", "gdt_ha", "lddt", "cad")
 SIZES = {
     "published": {},
     "compact": {"edge": 32, "widths": ((64, 128, 256), (32, 128, 64), (16, 64, 32)), "n_radial": 16},

@@ -16,7 +16,7 @@ from tertia.structure.alignment import residue_pairs
 from tertia.structure.chain import Chain
 from tertia.structure.contact_area import CadScore, ContactAreas, compare_areas, contact_areas
 
-GLOBAL_SCORES = ("gdt_ts", "gdt_ha", "tm_score", "lddt", "cad")
+GLOBAL_SCORES = ("tm_score", "gdt_ts", "gdt_ha", "lddt", "cad")
 SPLITS = ("train", "valid", "test")
 
 Model = tuple[str, str, str]  # set, target, decoy
