@@ -45,6 +45,6 @@ def test_the_compiled_reader_may_be_absent(monkeypatch) -> None:
 
 def test_core_packages_and_extras_come_from_the_metadata() -> None:
     core = {name for name, extra in doctor.requirements() if not extra}
-    assert {"torch", "numpy", "gemmi", "isal", "biotite", "scipy", "safetensors", "h5py", "typer"} == core
+    assert {"torch", "numpy", "gemmi", "isal", "biotite", "scipy", "safetensors", "h5py", "tokenizers", "typer"} == core
     assert {"plot", "cluster", "log", "parquet", "demo", "dev"} <= {extra for _, extra in doctor.requirements()}
     assert all(finding.good for finding in doctor.extras())
