@@ -128,7 +128,7 @@ def _parallel(sources: Iterator[Source], model: int, assembly: str | None, jobs:
         while waiting:
             pool = yield from _hand_out(waiting, pool, model, assembly, jobs)
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.shutdown(cancel_futures=True)  # waits: Python's own clean-up at exit would meet pipes half closed
 
 
 def _pool(jobs: int) -> ProcessPoolExecutor:
@@ -149,7 +149,7 @@ def _hand_out(waiting: deque, pool: ProcessPoolExecutor, model: int, assembly: s
             raise BrokenProcessPool
         results = future.result()
     except BrokenProcessPool:
-        pool.shutdown(wait=False)
+        pool.shutdown()
         results = [_alone(source, model, assembly) for source in chunk]
         pool = _pool(jobs)
         for k, (other, _) in enumerate(waiting):
