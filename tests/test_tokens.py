@@ -9,10 +9,12 @@ import tarfile
 
 import pytest
 
+import tertia
 from tertia.errors import InputError
-from tertia.sequence.tokens import Tokenizer
+from tertia.sequence.tokens import MOST_RESIDUES, Tokenizer
 from tertia.tokens import train_tokenizer
 from tests.structures import random_sequence
+from tests.test_cli import run
 
 TEXTS = [
     "".join(f">p{k} tax=1\n{random_sequence(80 + k, seed=k)}\n" for k in range(first, first + 20)) for first in (0, 20)
@@ -69,3 +71,30 @@ def test_what_cannot_be_done_is_refused_before_the_work(tmp_path):
     with pytest.raises(InputError, match="is there already"):
         train_tokenizer(["absent.fa"], path, progress=False)
     assert path.read_text() == "mine"
+
+
+def test_the_verb_writes_what_the_function_does(tmp_path):
+    fasta, made = tmp_path / "all.fa", tmp_path / "made.json"
+    fasta.write_text("".join(TEXTS))
+    done = run("tokens", fasta, "-o", made, "--merges", "60", "--most-residues", "1500")
+    assert done.returncode == 0, done.stderr
+    report = tertia.train_tokenizer(fasta, tmp_path / "other.json", merges=60, most_residues=1500, progress=False)
+    assert made.read_text() == report.path.read_text()
+    assert done.stdout.replace(str(made), str(report.path)) == report.table() + "\n"
+
+
+def test_the_verb_names_what_it_refuses_and_leaves_with_1(tmp_path):
+    bad, made = tmp_path / "bad.fa", tmp_path / "made.json"
+    bad.write_text(f">odd\nMKJ\n>good\n{'MKVLA' * 30}\n>empty\n")
+    done = run("tokens", bad, "-o", made, "--merges", "3")
+    assert done.returncode == 1 and Tokenizer.load(made).n_merges == 3
+    assert "2 records refused" in done.stdout
+    for line in ("entry 'odd': 'J' at position 3", "entry 'empty': has no sequence"):
+        assert f"error: {bad}, {line}" in done.stderr
+    again = run("tokens", bad, "-o", made, "--merges", "3")
+    assert (again.returncode, again.stdout) == (1, "") and "is there already" in again.stderr
+
+
+def test_the_verb_names_the_true_default():
+    text = run("tokens", "--help").stdout
+    assert f"(default {MOST_RESIDUES})" in " ".join(text.split())

@@ -33,6 +33,7 @@ _MODULE_OF_NAME = {
     "pretrain": "pretrain",
     "read_inputs": "structure.read",
     "read_structure": "structure.read",
+    "train_tokenizer": "tokens",
     "verify": "verify",
 }
 

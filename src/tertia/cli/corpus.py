@@ -1,4 +1,4 @@
-"""Verbs that make data: inspect, prepare, fetch, decoys."""
+"""Verbs that make data: inspect, prepare, tokens, fetch, decoys."""
 
 from __future__ import annotations
 
@@ -105,6 +105,31 @@ def prepare(
     tell([failure.found for failure in report.failed])
     tell([f"{r.source}: {r.chain} refused, {r.rule}: {r.found}" for r in report.refused], rest=output / "report.json")
     leave([*report.failed, *report.refused])
+
+
+@app.command(
+    epilog=examples(
+        "tertia tokens proteins.fa.gz -o tokenizer.json",
+        "tertia tokens 'uniprot/*.fasta.gz' -o letters.json --merges 100",
+    )
+)
+def tokens(
+    inputs: Inputs,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The tokenizer.json, a new file.")],
+    merges: Annotated[int, typer.Option(min=0, help="Tokens beyond single residues; 0 for none.")] = 10_000,
+    most_residues: Annotated[
+        int | None, typer.Option(min=1, help="Learn from a sample of about so many residues (default 20000000).")
+    ] = None,
+) -> None:
+    """Learn tokens of several residues (byte-level BPE) from FASTA files of any size."""
+    from tertia.sequence.tokens import MOST_RESIDUES
+    from tertia.tokens import train_tokenizer
+
+    most = MOST_RESIDUES if most_residues is None else most_residues
+    report = train_tokenizer(inputs, output, merges=merges, most_residues=most)
+    print(report.table())
+    tell([f"error: {error}" for error in report.refused])
+    leave(report.refused)
 
 
 @app.command(epilog=examples("tertia fetch 2gtl 7ok9 -o structures", "tertia fetch P69905 -o structures --format bcif"))
