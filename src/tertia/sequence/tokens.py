@@ -174,10 +174,19 @@ class Tokenizer:
         tokens = []
         for first in range(0, len(words), _AT_ONCE):
             group = words[first : first + _AT_ONCE]
-            done = self.engine.encode_batch_fast(group, is_pretokenized=bool(dropout), add_special_tokens=False)
+            done = self._split(group, pieces=bool(dropout))
             ids = (np.array(one.ids, dtype=np.int32) for one in done)
             tokens += [Tokens(id, self.length_of_id[id]) for id in ids]
         return tokens
+
+    def _split(self, words: list, *, pieces: bool) -> list:
+        """Return what the library makes of words, or of lists of pieces.
+
+        One word is done in this thread: no pool of threads starts, which processes forked later could not use.
+        """
+        if len(words) == 1:
+            return [self.engine.encode(words[0], is_pretokenized=pieces, add_special_tokens=False)]
+        return self.engine.encode_batch_fast(words, is_pretokenized=pieces, add_special_tokens=False)
 
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
         """Return the sequence of tokens, or of a layout; special tokens are left out."""
@@ -259,7 +268,7 @@ def lay_out(*parts: Tokens, longest: int | None = None) -> Layout:
         raise ValueError(f"{len(parts)} sequences do not fit into {longest} ids")
     kept = [len(part) for part in parts]
     if longest is not None and sum(kept) > longest - n_special:
-        kept = _shares(kept, longest - n_special)
+        kept = shares(kept, longest - n_special)
     ids, owner = [START], [0]
     for number, (part, n) in enumerate(zip(parts, kept, strict=True), start=1):
         between = [END] * (1 + (number < len(parts)))
@@ -268,8 +277,8 @@ def lay_out(*parts: Tokens, longest: int | None = None) -> Layout:
     return Layout(np.array(ids, np.int32), np.array(owner, np.uint8), tuple(kept))
 
 
-def _shares(lengths: Sequence[int], room: int) -> list[int]:
-    """Return how many tokens of each sequence fit: all of the shorter one if it takes no more than half."""
+def shares(lengths: Sequence[int], room: int) -> list[int]:
+    """Return how many tokens of each sequence fit where not all do: all of the shorter one if that is half at most."""
     if len(lengths) == 1:
         return [room]
     first, second = lengths
