@@ -105,7 +105,7 @@ class Run:
         return None
 
     def _key(self, chain: Chain) -> str:
-        key = wanted = chain.key.replace("/", "_")
+        key = wanted = _as_name(chain.key)
         number = 1
         while key in self._keys:
             number += 1
@@ -213,3 +213,9 @@ class Run:
         self.encoder.encode(inputs)
         spent = time.perf_counter() - start
         return spent * sum(self.family.cost(len(chain)) for chain in chains) / self.family.cost(len(sample))
+
+
+def _as_name(key: str) -> str:
+    """Return a key that can name a group of a file: without slashes and invisible letters, and not of dots alone."""
+    name = "".join("_" if letter == "/" or not letter.isprintable() else letter for letter in key)
+    return name if name.strip(".") else "_" * len(name)

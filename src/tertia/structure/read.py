@@ -56,7 +56,7 @@ def _structure(content: bytes, source: Source, model: int, assembly: str | None)
 def read_source(source: Source, *, model: int = 1, assembly: str | None = None) -> Structure:
     """Read one structure file, or a FASTA file as chains without coordinates; raises InputError as those do."""
     content = source.read()
-    if is_fasta(content):
+    if is_fasta(content, source.name):
         return read_sequences(content, source)
     return _structure(content, source, model, assembly)
 

@@ -10,10 +10,16 @@ from tertia.structure.chain import Chain
 from tertia.structure.report import ChainReport, IntakeReport, Structure
 from tertia.structure.sources import Source, as_text
 
+SUFFIXES = (".fa", ".faa", ".fasta")
 
-def is_fasta(content: bytes) -> bool:
-    """Return whether the first character that is not blank is ">", with which no structure file begins."""
-    return content[:4096].lstrip().startswith(b">")
+
+def is_fasta(content: bytes, name: str = "") -> bool:
+    """Return whether the first character that is not blank is ">", with which no structure file begins.
+
+    A file that its name calls FASTA is one as well, unless it is empty: then the message says what it lacks.
+    """
+    named = name.lower().removesuffix(".gz").removesuffix(".xz").endswith(SUFFIXES)
+    return content[:4096].lstrip().startswith(b">") or (named and bool(content.strip()))
 
 
 def read_sequences(content: bytes, source: Source) -> Structure:
