@@ -31,6 +31,7 @@ from tertia.sequence.tokens import FEWEST, MIN_FREQUENCY, SPECIALS, Tokenizer
 from tertia.tokens import train_tokenizer
 
 ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "results" / "token_speed.md"
 SAMPLE = 2_000_000
 """Residues that the run on the long file learns from."""
 
@@ -115,11 +116,16 @@ def streamed(sequences: list[str], folder: Path, n_millions: int) -> str:
             f"sample of {n_used / 1e6:.1f} million: {seconds:,.0f} s, and {peak / 1024:,.0f} MB of memory at most.")  # fmt: skip
 
 
-def page(times: dict[str, dict[str, Timing]], rate: float, sequences: list[str], merges: int, stream: str) -> str:
+def page(
+    times: dict[str, dict[str, Timing]], rate: float, sequences: list[str], options: argparse.Namespace, stream: str
+) -> str:
+    """Return docs/results/token_speed.md."""
+    merges = options.merges
+    command = f"python benchmarks/token_speed.py --rounds {options.rounds} --stream {options.stream} --write"
     n_residues = sum(map(len, sequences))
     lines = [
         "# Speed of tokens", "",
-        f"Written by `python benchmarks/token_speed.py --write`: {len(sequences):,} proteins, {n_residues / 1e6:.2f} million residues, "
+        f"Written by `{command}`: {len(sequences):,} proteins, {n_residues / 1e6:.2f} million residues, "
         f"{merges:,} merges, {rate:.2f} residues a token, {os.cpu_count()} cores, tokenizers {tokenizers.__version__}.", "",
         "| work | bare library, s | tertia, s | ratio (goal: at most 1.2) | tertia, wall s | residues a second of processor time |",
         "|---|---|---|---|---|---|",
@@ -132,7 +138,8 @@ def page(times: dict[str, dict[str, Timing]], rate: float, sequences: list[str],
     return "\n".join([*lines, *(["", stream] if stream else []), ""])
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> str:
+    """Print the page and return it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--data", type=Path, default=Path(os.environ.get("TERTIA_DATA", ROOT.parent / "shared" / "data"))
@@ -142,18 +149,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--stream", type=int, default=0, metavar="N", help="million residues of the long file; 0: none")
     parser.add_argument("--write", action="store_true")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     source = options.data / "sequences" / "refseq_68proteomes_sample.fa.gz"
     sequences = [record.sequence for record in islice(stream_fasta(source), options.number)]
     with tempfile.TemporaryDirectory() as folder:
         times, rate = measure(sequences, Path(folder), options.merges, options.rounds)
         stream = streamed(sequences, Path(folder), options.stream) if options.stream else ""
-    text = page(times, rate, sequences, options.merges, stream)
+    text = page(times, rate, sequences, options, stream)
     print(text)
     if options.write:
-        target = ROOT / "docs" / "results" / "token_speed.md"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text)
+        PAGE.write_text(text)
+    return text
 
 
 if __name__ == "__main__":
