@@ -11,9 +11,10 @@ from pathlib import Path
 from tertia.data.columns import write_json
 from tertia.data.filters import Filters
 from tertia.data.leak import find_leaks, fingerprint, ledger, read_excluded
+from tertia.data.pairs import PairTable, placed, read_pairs, tables_of
 from tertia.data.preparation import Failure, PrepareReport, Refusal, part_counts, rule_counts
 from tertia.data.split import FRACTIONS, split_clusters
-from tertia.data.store import INDEX
+from tertia.data.store import INDEX, Store
 from tertia.data.writer import Placement, StoreWriter, Summary
 from tertia.errors import InputError
 from tertia.progress import Progress
@@ -22,6 +23,7 @@ from tertia.sequence.fasta import Record, header_field
 from tertia.structure.chain import Chain
 
 REPORT = "report.json"
+_SAME = "same sequence as "
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,9 @@ class Plan:
 
 
 def prepare(
-    inputs: Sequence[str] | str, output: str | Path, *, exclude: Sequence[str | Path] = (), identity: float = 0.3,
-    fractions: Sequence[float] = FRACTIONS, seed: int = 0, tool: str = "auto", model: int = 1, jobs: int = 1,
-    split_by: str = "", progress: bool = True, **limits,
+    inputs: Sequence[str] | str, output: str | Path, *, exclude: Sequence[str | Path] = (),
+    pairs: Sequence[str | Path] = (), identity: float = 0.3, fractions: Sequence[float] = FRACTIONS, seed: int = 0,
+    tool: str = "auto", model: int = 1, jobs: int = 1, split_by: str = "", progress: bool = True, **limits,
 ) -> PrepareReport:  # fmt: skip
     """Read structures or sequences into a store of unique, clustered, split chains; report what was refused and why.
 
@@ -61,6 +63,8 @@ def prepare(
     inputs: files, folders, globs, tar archives, "-" for a list on stdin; FASTA files give chains without coordinates.
     output: folder of the store; new, or begun with the same settings.
     exclude: FASTA files and stores; chains that neighbour one of their sequences are refused (see `data.leak`).
+    pairs: tables of pairs that bind (see `data.pairs`), by the names of the chains; they are kept beside the chains.
+        Given to a finished store, they take the place of earlier ones.
     identity: of clusters and of excluded neighbours, 0 to 1.
     fractions: of clusters for train, valid and test.
     seed: of the split.
@@ -75,7 +79,8 @@ def prepare(
 
     Returns
     -------
-    PrepareReport; its `refused` and `failed` are empty only when every chain of every input is in the store.
+    PrepareReport; its `refused` and `failed` are empty only when every chain of every input is in the store, and
+    `pairs.refused` only when both chains of every pair are.
     """
     inputs = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
     excluded = read_excluded([exclude] if isinstance(exclude, str | os.PathLike) else exclude)
@@ -84,13 +89,14 @@ def prepare(
         tuple(map(float, fractions)), int(seed), tool, int(model), split_by,
     )  # fmt: skip
     split_clusters([], [], fractions=plan.fractions)  # refuses wrong fractions before hours of reading
+    table = read_pairs([pairs] if isinstance(pairs, str | os.PathLike) else pairs) if pairs else None
     with StoreWriter(output) as writer, Progress(progress) as bar:
-        finished = _finished(Path(output), plan)
-        if finished is not None:
-            return finished
-        _begin(writer, plan)
-        _read(writer, plan, jobs, bar)
-        return _finish(writer, plan, excluded, jobs, bar)
+        report = _finished(Path(output), plan)
+        if report is None:
+            _begin(writer, plan)
+            _read(writer, plan, jobs, bar)
+            report = _finish(writer, plan, excluded, jobs, bar)
+        return report if table is None else _with_pairs(Path(output), report, table)
 
 
 def _filters(limits: dict) -> Filters:
@@ -191,7 +197,7 @@ def _finish(
     bar.step("removing repeated sequences")
     chains = sorted((writer.summary(number) for number in writer.record_of_key.values()), key=lambda c: c.key)
     chains, repeats = _unique(chains)
-    refused += [Refusal(source_of[c.record], c.key, "duplicate", f"same sequence as {kept}") for c, kept in repeats]
+    refused += [Refusal(source_of[c.record], c.key, "duplicate", f"{_SAME}{kept}") for c, kept in repeats]
 
     bar.step("searching excluded neighbours")
     sequences = [chain.sequence for chain in chains]
@@ -223,6 +229,21 @@ def _finish(
         [Placement(c.record, k, part) for c, k, part in zip(chains, number, parts, strict=True)],
         ledger=ledger(excluded, leaks, identity=plan.identity, tool=plan.tool),
     )
+    return report
+
+
+def _with_pairs(output: Path, report: PrepareReport, table: PairTable) -> PrepareReport:
+    """Put pairs beside a finished store and into its report; what was begun before a kill is done again."""
+    store, tables = Store.open(output), table.digest()
+    if report.pairs is not None and report.pairs.tables == tables == tables_of(store):
+        return report
+    # A chain whose name was read before is in the store or refused under that name: that other rule counts.
+    refused = {r.chain: r.rule for r in sorted(report.refused, key=lambda refusal: refusal.rule != "key")}
+    same_as = {r.chain: r.found.removeprefix(_SAME) for r in report.refused if r.rule == "duplicate"}
+    pairs, found = placed(table, store, refused=refused, same_as=same_as)
+    pairs.write(store, tables=tables)
+    report = replace(report, pairs=found)
+    write_json(output / REPORT, report.as_dict())
     return report
 
 

@@ -36,6 +36,8 @@ def pretrain(
     ------
     RecipeError, InputError, CheckpointError, TrainingError: see their texts.
     """
+    from tertia.data.pairs import Pairs
+    from tertia.data.partners import Pairing
     from tertia.data.store import Store
     from tertia.errors import RecipeError
     from tertia.recipe import read_recipe
@@ -46,8 +48,13 @@ def pretrain(
         hint = "add store=FOLDER; `tertia prepare` makes one"
         raise RecipeError(str(recipe), "data.store", found="no store is given", hint=hint)
     store = Store.open(wanted.data.store)
-    text = wanted.text()
-    outcome = fit(wanted.family, store, wanted.training, Path(output), recipe=text, resume=resume, quiet=quiet)
+    pairing = None
+    if wanted.data.pairs != "none":
+        pairing = Pairing(Pairs.of(store), wanted.data.pairs, most=wanted.data.most_pairs_of_a_protein)
+    outcome = fit(
+        wanted.family, store, wanted.training, Path(output), recipe=wanted.text(), pairing=pairing, resume=resume,
+        quiet=quiet,
+    )  # fmt: skip
     if outcome.finished and int(os.environ.get("RANK", "0")) == 0:
         finish(outcome.folder, store)
     return outcome

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tertia.errors import RecipeError
 from tertia.models import FAMILIES
@@ -30,6 +30,15 @@ class DataRecipe:
     """The `[data]` section."""
 
     store: str = ""  # folder made by `tertia prepare`, or a compact store file
+    pairs: Literal["none", "binding", "random", "half"] = "none"  # what is shown together; half: 1 binding, 1 random
+    most_pairs_of_a_protein: int = 0  # binding pairs of one protein in an epoch; 0 = all
+
+    def problems(self) -> Iterator[tuple[str, str, str]]:
+        """Yield (key, what was found, what is allowed) for every value that makes no sense."""
+        if self.most_pairs_of_a_protein < 0:
+            yield "most_pairs_of_a_protein", f"is {self.most_pairs_of_a_protein}", "0 or more"
+        if self.most_pairs_of_a_protein > 0 and self.pairs == "none":
+            yield "most_pairs_of_a_protein", f"is {self.most_pairs_of_a_protein} and pairs is none", "0 without pairs"
 
 
 @dataclass(frozen=True)

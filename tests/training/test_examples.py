@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from tertia.data.batch import collate
 from tertia.training.examples import Examples, FeaturisedChains, n_bytes
 from tertia.training.run import usable
 from tests.training.stores import small_family, small_settings
@@ -28,7 +29,7 @@ def same(one, two) -> bool:
 
 def test_an_epoch_visits_every_chain_once(store) -> None:
     examples = make(store, epoch_of="chains", batch=2)
-    visited = [examples.position(place // 2, place % 2) for place in range(2 * examples.n_epoch)]
+    visited = [examples.row(place // 2, place % 2).item() for place in range(2 * examples.n_epoch)]
     first, second = visited[: examples.n_epoch], visited[examples.n_epoch :]
     assert sorted(first) == sorted(second) == sorted(usable(store, "train").tolist())
     assert first != second
@@ -37,7 +38,7 @@ def test_an_epoch_visits_every_chain_once(store) -> None:
 def test_an_epoch_of_clusters_visits_one_chain_of_each(store) -> None:
     examples = make(store, epoch_of="clusters")
     clusters = store.cluster[usable(store, "train")]
-    orders = [examples.order(epoch) for epoch in range(20)]
+    orders = [examples.order(epoch)[:, 0] for epoch in range(20)]
     for order in orders:
         assert sorted(store.cluster[order]) == sorted(set(clusters.tolist()))
     assert set(np.concatenate(orders).tolist()) == set(usable(store, "train").tolist())  # every member has its turn
@@ -57,7 +58,7 @@ def test_epochs_are_turned_into_steps(store, epochs: float, batch: int, draws: i
 def test_draws_come_from_one_chain(store) -> None:
     examples = make(store, batch=4, draws=4)
     for step in range(3):
-        assert len({examples.position(step, place) for place in range(4)}) == 1
+        assert len({examples.row(step, place).item() for place in range(4)}) == 1
 
 
 def test_a_batch_does_not_depend_on_what_was_drawn_before_or_kept(store) -> None:
@@ -85,6 +86,21 @@ def test_workers_make_the_same_batches(store) -> None:
     alone, helped = (list(make(store, steps=4, workers=n).from_step(1, cpu)) for n in (0, 2))
     assert len(alone) == len(helped) == 3
     assert all(same(one, two) for one, two in zip(alone, helped, strict=True))
+
+
+def test_single_chains_come_as_they_did_before_there_were_pairs(store) -> None:
+    """A second implementation of the order, one generator a purpose; a run of an older version goes on unchanged."""
+    examples, positions = make(store, batch=2, seed=3), usable(store, "train")
+    for step in range(2 * len(positions)):
+        expected = []
+        for place in (0, 1):
+            epoch, visit = divmod(2 * step + place, len(positions))
+            position = positions[np.random.default_rng((3, 0, epoch)).permutation(len(positions))[visit]]
+            inputs = examples.chains.family.featurise(store[int(position)])
+            generator = np.random.default_rng((3, 1, step, place))
+            expected.append(examples.chains.family.corrupt(inputs, generator, progress=step / examples.steps))
+        noisy, target = zip(*expected, strict=True)
+        assert same(examples[step], (collate(noisy), collate(target)))
 
 
 def test_the_cache_keeps_to_its_limit(store) -> None:

@@ -35,6 +35,9 @@ def inspect(
 
 
 Exclude = Annotated[list[Path], typer.Option(help="FASTA file or store whose neighbours are refused; may be repeated.")]
+PairTables = Annotated[
+    list[Path], typer.Option(help="Table of binding pairs (protein_a, protein_b, organism); may be repeated.")
+]
 SplitBy = Annotated[
     str, typer.Option(help="Field of FASTA headers (tax for tax=9606) whose values stay in one part of the split.")
 ]
@@ -49,6 +52,7 @@ def prepare(
     inputs: Inputs,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the store; a killed run is continued.")],
     exclude: Exclude = [],  # noqa: B006
+    pairs: PairTables = [],  # noqa: B006
     identity: Annotated[float, typer.Option(min=0.0, max=1.0, help="Of clusters and of excluded neighbours.")] = 0.3,
     fractions: Annotated[
         tuple[float, float, float] | None,
@@ -93,6 +97,7 @@ def prepare(
         inputs,
         output,
         exclude=exclude,
+        pairs=pairs,
         identity=identity,
         seed=seed,
         split_by=split_by,
@@ -104,7 +109,9 @@ def prepare(
     print(json.dumps(report.as_dict(), indent=2) if as_json else report.table())
     tell([failure.found for failure in report.failed])
     tell([f"{r.source}: {r.chain} refused, {r.rule}: {r.found}" for r in report.refused], rest=output / "report.json")
-    leave([*report.failed, *report.refused])
+    apart = report.pairs.refused if report.pairs else ()
+    tell([f"{r.protein}: {r.n_pairs} pairs refused, {r.rule}" for r in apart], rest=output / "report.json")
+    leave([*report.failed, *report.refused, *apart])
 
 
 @app.command(

@@ -15,7 +15,7 @@ from tertia.errors import InputError
 
 _CODE_OF_DTYPE = {
     "float32": "F32", "float64": "F64", "uint8": "U8", "uint16": "U16", "uint32": "U32", "uint64": "U64",
-    "int32": "I32", "int64": "I64",
+    "int16": "I16", "int32": "I32", "int64": "I64",
 }  # fmt: skip
 _DTYPE_OF_CODE = {code: np.dtype(name) for name, code in _CODE_OF_DTYPE.items()}
 _MAX_HEADER = 100_000_000

@@ -27,6 +27,43 @@ class Failure:
     found: str
 
 
+@dataclass(frozen=True, order=True)
+class PairRefusal:
+    """One protein whose pairs cannot be in the store."""
+
+    protein: str  # as the tables name it
+    rule: str  # by which its chain was refused; "absent": in no input; "itself": its pairs with itself
+    n_pairs: int  # a pair of two such proteins counts for the first one
+
+
+@dataclass(frozen=True)
+class PairReport:
+    """What became of the rows of pair tables: negative, repeated, refused or kept."""
+
+    tables: str  # hash of the rows
+    n_rows: int
+    n_negative: int  # label 0
+    n_repeated: int  # in either order, and after chains of the same sequence were taken together
+    n_kept: int
+    n_across: int  # of those that were kept: chains in two parts of the split, so in none of them
+    parts: Mapping[str, int]  # train, valid, test -> pairs
+    rules: Mapping[str, int]  # rule -> pairs
+    refused: tuple[PairRefusal, ...]
+
+    def lines(self) -> list[str]:
+        """Return the report as a few lines for people."""
+        counts = {"pairs: rows": self.n_rows, "pairs: not binding": self.n_negative, "pairs: repeated": self.n_repeated}
+        counts |= {f"pairs refused: {rule}": count for rule, count in self.rules.items()}
+        counts |= {"pairs kept": self.n_kept} | {f"pairs: {part}": count for part, count in self.parts.items()}
+        counts |= {"pairs: across parts, in none": self.n_across}
+        return [f"{label:<40}{count:>10,} pairs" for label, count in counts.items()]
+
+    @classmethod
+    def from_dict(cls, values: Mapping) -> PairReport:
+        """Return the report that `dataclasses.asdict` took apart."""
+        return cls(**{**values, "refused": tuple(PairRefusal(**row) for row in values["refused"])})
+
+
 @dataclass(frozen=True)
 class PrepareReport:
     """Everything a run read, kept, refused and failed on."""
@@ -41,17 +78,22 @@ class PrepareReport:
     refused: tuple[Refusal, ...]
     failed: tuple[Failure, ...]
     n_without_coordinates: int = 0  # chains in the store that are mere sequences
+    pairs: PairReport | None = None  # where tables of pairs were given
 
     def as_dict(self) -> dict:
         """Return JSON values."""
-        return asdict(self) | {"refused": [vars(r) for r in self.refused], "failed": [vars(f) for f in self.failed]}
+        values = asdict(self)
+        if self.pairs is None:  # so that a report without pairs has the same bytes as before there were any
+            del values["pairs"]
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping) -> PrepareReport:
         """Return the report that `as_dict` took apart."""
         refused = tuple(Refusal(**row) for row in values["refused"])
         failed = tuple(Failure(**row) for row in values["failed"])
-        return cls(**{**values, "refused": refused, "failed": failed})
+        pairs = PairReport.from_dict(values["pairs"]) if values.get("pairs") else None
+        return cls(**{**values, "refused": refused, "failed": failed, "pairs": pairs})
 
     @property
     def n_kept(self) -> int:
@@ -71,6 +113,7 @@ class PrepareReport:
             lines.append(f"{label:<40}{count:>10,} {what}" if what == "chains" else f"{label:<22}{count:>10,} {what}")
         if self.n_without_coordinates:
             lines.append(f"{'without coordinates':<40}{self.n_without_coordinates:>10,} chains")
+        lines += self.pairs.lines() if self.pairs is not None else []
         lines.append(f"clusters by {self.cluster_tool}")
         return "\n".join(lines)
 

@@ -16,12 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
-from tertia.data.columns import Column, Columns, write_columns
+from tertia.data.columns import Column, Columns, replaced, write_columns
 from tertia.data.record import ATOM_COLUMNS, RESIDUE_COLUMNS, columns_chain
 from tertia.errors import InputError
 from tertia.structure.chain import Chain
 
 INDEX = "index.safetensors"
+PAIRS = "pairs.safetensors"
 FORMAT = {"format": "tertia-store", "version": "1"}
 SPLITS = ("", "train", "valid", "test")
 """Names of the split codes; 0 means not split."""
@@ -173,6 +174,11 @@ class Store:
         return self._index["cluster"]
 
     @property
+    def pairs_path(self) -> Path:
+        """Where the pairs of chains lie, if there are any (`data.pairs`): in the folder, or beside a compact file."""
+        return self.path / PAIRS if self.path.is_dir() else self.path.with_suffix(f".{PAIRS}")
+
+    @property
     def n_residues(self) -> int:
         """Residues of all chains together."""
         return int(self._offsets[-1])
@@ -187,7 +193,10 @@ class Store:
         return json.loads(self._index["ledger"].tobytes() or b"{}")
 
     def compact(self, path: str | Path) -> Path:
-        """Write index and C-alphas as one file that `Store.open` reads too, for machines without the atoms."""
+        """Write index and C-alphas as one file that `Store.open` reads too, for machines without the atoms.
+
+        Pairs go into a second file beside it, `pairs_path`.
+        """
         rows = {}
         n_rows = {name: self.n_residues for name in ("alpha", "letter", "sequence")}
         n_rows["text"] = int(sum(len(shard.columns["text"]) for shard in self._shards))
@@ -200,6 +209,9 @@ class Store:
         index = {name: self._index[name] for name in self._index if name not in rows}
         index["first_of_shard"] = np.array([0, len(self)], np.int64)
         write_columns(Path(path), index | rows, meta=self._index.meta)
+        if self.pairs_path.is_file():
+            with replaced(Store.open(path).pairs_path) as handle:
+                handle.write(self.pairs_path.read_bytes())
         return Path(path)
 
     def _checked(self, position: int) -> int:

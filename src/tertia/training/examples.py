@@ -1,4 +1,4 @@
-"""Which chain is seen at which step, and how it is corrupted: a function of the seed and the step alone.
+"""Which chain or pair of chains is seen at which step, and how it is corrupted: by the seed and the step alone.
 
 Nothing is drawn in sequence, so the examples do not depend on the number of processes or workers, and a run that
 continues at step s needs no memory of the steps before.
@@ -16,11 +16,12 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from tertia.data.batch import collate
+from tertia.data.partners import Draw, Pairing
 from tertia.data.store import Store
 from tertia.models.family import Family
 from tertia.training.settings import TrainingRecipe
 
-ORDER, EXAMPLE, VALIDATION = 0, 1, 2
+ORDER, EXAMPLE, VALIDATION, PARTNERS = 0, 1, 2, 3
 """First number after the seed of every generator: what it is for."""
 
 
@@ -42,42 +43,70 @@ class FeaturisedChains:
                 self._kept[position] = kept
         return kept
 
+    def together(self, row: np.ndarray) -> Any:
+        """Return the Inputs of one chain, or of two as the family joins them; only single chains are kept."""
+        first, *second = (self[position] for position in row.tolist())
+        return self.family.join(first, *second) if second else first
+
 
 class Examples(Dataset):
     """Batches of training examples by step, this process' share of each."""
 
     def __init__(
-        self, chains: FeaturisedChains, positions: np.ndarray, settings: TrainingRecipe, *, rank: int = 0, size: int = 1
-    ) -> None:
-        self.chains, self.positions, self.settings = chains, positions, settings
+        self, chains: FeaturisedChains, positions: np.ndarray, settings: TrainingRecipe, *,
+        pairing: Pairing | None = None, rank: int = 0, size: int = 1,
+    ) -> None:  # fmt: skip
+        self.chains, self.settings, self.pairing = chains, settings, pairing
         self.rank, self.size = rank, size
-        cluster = chains.store.cluster[positions].astype(np.int64)
+        self._order: tuple[int, np.ndarray] = (-1, positions)
+        if pairing is None:
+            self.positions = positions
+            self._number_clusters()
+        else:
+            self.pair_rows = pairing.pairs.among(positions)
+            ends = [pairing.pairs.first[self.pair_rows], pairing.pairs.second[self.pair_rows]]
+            self.positions = np.unique(np.concatenate(ends)).astype(np.int64)
+            # Later epochs may be a few pairs longer or shorter; they are cut or go round, so that steps tell the epoch.
+            self.n_epoch = len(self.draw(0).rows)
+        self.steps = settings.steps or math.ceil(settings.epochs * self.n_epoch * settings.draws / settings.batch)
+
+    def _number_clusters(self) -> None:
+        cluster = self.chains.store.cluster[self.positions].astype(np.int64)
         alone = -1 - np.arange(len(cluster))  # a chain that was not clustered is its own cluster
         self.cluster = np.where(cluster < 0, alone, cluster)
-        clusters = settings.epoch_of == "clusters"
-        self.n_epoch = len(np.unique(self.cluster)) if clusters else len(positions)
-        self.steps = settings.steps or math.ceil(settings.epochs * self.n_epoch * settings.draws / settings.batch)
-        self._order: tuple[int, np.ndarray] = (-1, positions)
+        clusters = self.settings.epoch_of == "clusters"
+        self.n_epoch = len(np.unique(self.cluster)) if clusters else len(self.positions)
 
     def order(self, epoch: int) -> np.ndarray:
-        """Return (n_epoch,) positions in the store in the order of one epoch."""
+        """Return (n_epoch, 1 or 2) positions in the store, chains or pairs, in the order of one epoch."""
         if self._order[0] != epoch:
-            shuffled = np.random.default_rng((self.settings.seed, ORDER, epoch)).permutation(len(self.positions))
-            if self.settings.epoch_of == "clusters":  # the first chain of each cluster that comes up
-                _, first = np.unique(self.cluster[shuffled], return_index=True)
-                shuffled = shuffled[np.sort(first)]
-            self._order = epoch, self.positions[shuffled]
+            if self.pairing is None:
+                rows = self._single(epoch)[:, None]
+            else:  # a network of a few proteins may leave no random pair in some epoch
+                rows = next(rows for rows in (self.draw(epoch).rows, self.draw(0).rows) if len(rows))
+            self._order = epoch, rows[np.arange(self.n_epoch) % len(rows)]
         return self._order[1]
 
-    def position(self, step: int, place: int) -> int:
-        """Return which chain of the store is at one place (0 .. batch-1) of one step."""
+    def _single(self, epoch: int) -> np.ndarray:
+        shuffled = np.random.default_rng((self.settings.seed, ORDER, epoch)).permutation(len(self.positions))
+        if self.settings.epoch_of == "clusters":  # the first chain of each cluster that comes up
+            _, first = np.unique(self.cluster[shuffled], return_index=True)
+            shuffled = shuffled[np.sort(first)]
+        return self.positions[shuffled]
+
+    def draw(self, epoch: int) -> Draw:
+        """Return the pairs of one epoch, in its order."""
+        return self.pairing.draw(self.pair_rows, np.random.default_rng((self.settings.seed, PARTNERS, epoch)))
+
+    def row(self, step: int, place: int) -> np.ndarray:
+        """Return (1 or 2,) positions in the store: what is at one place (0 .. batch-1) of one step."""
         visit = (step * self.settings.batch + place) // self.settings.draws
-        return int(self.order(visit // self.n_epoch)[visit % self.n_epoch])
+        return self.order(visit // self.n_epoch)[visit % self.n_epoch]
 
     def example(self, step: int, place: int) -> tuple[Any, Any]:
         """Return (noisy inputs, target) without a batch axis."""
         generator = np.random.default_rng((self.settings.seed, EXAMPLE, step, place))
-        inputs = self.chains[self.position(step, place)]
+        inputs = self.chains.together(self.row(step, place))
         return self.chains.family.corrupt(inputs, generator, progress=step / self.steps)
 
     def __getitem__(self, step: int) -> tuple[Any, Any]:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
+from tertia.data.partners import Pairing
 from tertia.data.store import Store
 from tertia.models.family import Family
 from tertia.training.optim import learning_rate, set_learning_rate, update_average
@@ -39,8 +40,9 @@ class Outcome:
 
 
 def fit(
-    family: Family, store: Store, settings: TrainingRecipe, folder: Path, *, recipe: str, resume: bool, quiet: bool
-) -> Outcome:
+    family: Family, store: Store, settings: TrainingRecipe, folder: Path, *, recipe: str, resume: bool, quiet: bool,
+    pairing: Pairing | None = None,
+) -> Outcome:  # fmt: skip
     """Train a family on a store; write a checkpoint folder that grows better with every validation.
 
     Parameters
@@ -48,6 +50,7 @@ def fit(
     recipe: text that is kept in the checkpoint.
     resume: continue, bit for bit, when the folder holds a run; otherwise begin anew.
     quiet: say nothing on stderr.
+    pairing: which pairs of the store are shown together; single chains by default.
 
     Raises
     ------
@@ -56,7 +59,9 @@ def fit(
     if settings.threads:
         torch.set_num_threads(settings.threads)
     with crew(settings.device) as processes, stop_signal(settings.max_minutes) as stop:
-        with Run(family, store, settings, Path(folder), processes, recipe=recipe, resume=resume, quiet=quiet) as run:
+        with Run(
+            family, store, settings, Path(folder), processes, recipe=recipe, resume=resume, quiet=quiet, pairing=pairing
+        ) as run:
             train(run, processes, stop)
         return Outcome(run.folder, run.state.step, run.steps, run.state.best)
 

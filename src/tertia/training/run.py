@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tertia.data.partners import Pairing
 from tertia.data.store import Store
 from tertia.errors import CheckpointError, RecipeError
 from tertia.models.family import Family
@@ -35,19 +36,19 @@ class Run:
 
     def __init__(
         self, family: Family, store: Store, settings: TrainingRecipe, folder: Path, crew: Crew, *,
-        recipe: str, resume: bool, quiet: bool,
+        recipe: str, resume: bool, quiet: bool, pairing: Pairing | None = None,
     ) -> None:  # fmt: skip
         self.family, self.store, self.settings, self.folder, self.crew = family, store, settings, folder, crew
-        self.recipe = recipe
+        self.recipe, self.pairing = recipe, pairing
         chains = FeaturisedChains(family, store, megabytes=settings.cache_megabytes)
         train, valid = (usable(store, part, coordinates=family.needs_coordinates) for part in ("train", "valid"))
-        self.examples = Examples(chains, train, settings, rank=crew.rank, size=crew.size)
+        self.examples = Examples(chains, train, settings, pairing=pairing, rank=crew.rank, size=crew.size)
         self.steps = self.examples.steps
-        self.validation = Validation(chains, valid, settings, crew)
+        self.validation = Validation(chains, valid if pairing is None else pairing.fixed(valid), settings, crew)
         self._check()
         self.names = group_names(family)
         self.state = TrainingState(family, settings, crew.device, self.names)
-        self.store_hash = fingerprint(store)
+        self.store_hash = fingerprint(store, pairing)
         begun = read_meta(folder) if resume else None
         shown, first = crew.first and not quiet, begun["step"] if begun else 0
         self.display = Display(shown=shown, step=first, steps=self.steps, batch=settings.batch)
@@ -137,17 +138,29 @@ class Run:
             "metrics": asdict(score) if score is not None else {},
             "training": {
                 "n_chains": len(self.examples.positions),
-                "n_valid_chains": len(self.validation),
+                "n_valid_chains": len(np.unique(self.validation.rows)),
                 "store": self.store_hash,
                 "seed": self.settings.seed,
+                **self._pair_counts(),
             },
         }
+
+    def _pair_counts(self) -> dict[str, Any]:
+        """Return which pairs are shown, and how many in the first epoch; nothing where chains are shown alone."""
+        if self.pairing is None:
+            return {}
+        draw = self.examples.draw(0)
+        counts = {"binding": int(draw.binds.sum()), "random": int((~draw.binds).sum()), "capped": draw.n_capped,
+                  "without_partner": draw.n_dropped, "valid": len(self.validation)}  # fmt: skip
+        return {"pairs": {"kind": self.pairing.kind, "most_of_a_protein": self.pairing.most, **counts}}
 
     def _check(self) -> None:
         if self.family.needs_coordinates and not self.store.has_coordinates:
             raise RecipeError(str(self.store.path), found="holds sequences without coordinates",
                               allowed=f"structures, from which {self.family.name} learns",
                               hint="give `tertia prepare` structures, or choose a language model")  # fmt: skip
+        if self.pairing is not None:
+            self._check_pairs(self.pairing.kind)
         if not len(self.examples.positions):
             what = "training chains with coordinates" if self.family.needs_coordinates else "training chains"
             raise RecipeError(str(self.store.path), found=f"has no {what}",
@@ -155,6 +168,18 @@ class Run:
         if self.settings.batch % self.crew.size:
             raise RecipeError("recipe", "training.batch", found=f"is {self.settings.batch}",
                               allowed=f"a multiple of the number of processes, {self.crew.size}")  # fmt: skip
+
+    def _check_pairs(self, kind: str) -> None:
+        if not hasattr(self.family, "join"):
+            found = f"is {kind}, and {self.family.name} takes one chain at a time"
+            hint = "choose a family that joins two chains"
+            raise RecipeError("recipe", "data.pairs", found=found, allowed="none", hint=hint)
+        if self.settings.epoch_of == "clusters":
+            found = "is clusters, and an epoch of pairs visits every pair"
+            raise RecipeError("recipe", "training.epoch_of", found=found, allowed="chains")
+        if not self.examples.n_epoch:
+            raise RecipeError(str(self.store.path), "data.pairs", found=f"has no {kind} pairs of training chains",
+                              hint="the report of `tertia prepare` counts the pairs of each part")  # fmt: skip
 
     def _begin(self, resume: bool) -> None:
         if resume and (self.folder / checkpoint.CARD).is_file() and not (self.folder / STATE.parent).is_dir():
@@ -175,7 +200,7 @@ class Run:
             )  # fmt: skip
         if begun["store"] != self.store_hash:
             raise CheckpointError(
-                str(self.folder), "data", found="the run there was trained on another store",
+                str(self.folder), "data", found="the run there was trained on another store or other pairs",
                 hint="train into another folder; training.start=FOLDER begins with the weights of this one",
             )  # fmt: skip
         self.state.restore(self.folder)
@@ -196,8 +221,8 @@ class Run:
         log = Log(self.folder, n_bytes=begun["log_bytes"] if begun else 0, step=self.state.step)
         if begun is None:
             skipped = {part: int((self.store.n_seen[self.store.split(part)] == 0).sum()) for part in ("train", "valid")}
-            log.write("start", 0, {"steps": self.steps, "chains": len(self.examples.positions),
-                                   "without_coordinates": skipped, "store": self.store_hash})  # fmt: skip
+            counts = {"steps": self.steps, "chains": len(self.examples.positions), "without_coordinates": skipped}
+            log.write("start", 0, {**counts, "store": self.store_hash, **self._pair_counts()})
         if not len(self.validation):
             self.display.say("note: no validation chains; the last weights are kept, not the best ones")
         return log
@@ -215,12 +240,14 @@ def group_names(family: Family) -> tuple[str, ...]:
     return ("all",) if sigmas is None else tuple(f"{sigma:.4g}" for sigma in sigmas.tolist())
 
 
-def fingerprint(store: Store) -> str:
-    """Return a hash of which chains a store holds and how they are split, the same for its compact copy."""
+def fingerprint(store: Store, pairing: Pairing | None = None) -> str:
+    """Return a hash of which chains a store holds, how they are split and paired, the same for its compact copy."""
     digest = hashlib.sha256("\n".join(store.keys).encode())
     for part in ("train", "valid"):
         digest.update(store.split(part).astype("<i8").tobytes())
     digest.update(store.lengths.astype("<i8").tobytes())
+    if pairing is not None:
+        digest.update(pairing.digest().encode())
     return digest.hexdigest()
 
 

@@ -31,23 +31,24 @@ class Score:
 class Validation:
     """The same examples at every call, from the same seeds; each process scores its share."""
 
-    def __init__(self, chains: FeaturisedChains, positions: np.ndarray, settings: TrainingRecipe, crew: Crew) -> None:
-        chosen = np.linspace(0, len(positions) - 1, min(settings.n_valid, len(positions))).round().astype(np.int64)
-        self.positions = positions[chosen]
+    def __init__(self, chains: FeaturisedChains, rows: np.ndarray, settings: TrainingRecipe, crew: Crew) -> None:
+        """`rows` are positions in the store: (n,) of chains, or (n, 2) of pairs that are shown together."""
+        chosen = np.linspace(0, len(rows) - 1, min(settings.n_valid, len(rows))).round().astype(np.int64)
+        self.rows = (rows if rows.ndim == 2 else rows[:, None])[chosen]
         self.chains, self.settings, self.crew = chains, settings, crew
         self._batches: list[tuple[Any, Any]] = []
 
     def __len__(self) -> int:
-        return len(self.positions)
+        return len(self.rows)
 
     def batches(self) -> list[tuple[Any, Any]]:
         """Return this process' share as (noisy inputs, target) batches; made once."""
         if not self._batches:
             seed, n_draws = self.settings.seed, self.settings.valid_draws
-            own = range(self.crew.rank, len(self.positions) * n_draws, self.crew.size)
+            own = range(self.crew.rank, len(self.rows) * n_draws, self.crew.size)
             examples = []
             for number in own:
-                inputs = self.chains[int(self.positions[number // n_draws])]
+                inputs = self.chains.together(self.rows[number // n_draws])
                 generator = np.random.default_rng((seed, VALIDATION, number))
                 examples.append(self.chains.family.corrupt(inputs, generator, progress=0.0))
             for start in range(0, len(examples), self.settings.batch):
@@ -73,9 +74,10 @@ class Validation:
         """Return the effective dimension of the residue embeddings of some validation chains, unperturbed."""
         if not hasattr(network, "encode") or not self.crew.first:
             return None
-        lengths = self.chains.store.lengths[self.positions]
+        positions = self.rows[:, 0]
+        lengths = self.chains.store.lengths[positions]
         rows: list[torch.Tensor] = []
-        for position in self.positions[np.argsort(lengths, kind="stable")][len(lengths) // 4 :]:
+        for position in positions[np.argsort(lengths, kind="stable")][len(lengths) // 4 :]:
             inputs = to_device(collate([self.chains[int(position)]]), self.crew.device)
             rows.append(network.encode(inputs).residue[0])
             if sum(map(len, rows)) >= N_ENCODED_RESIDUES:
