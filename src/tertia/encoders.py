@@ -71,7 +71,7 @@ def open_encoder(
             raise CheckpointError(
                 str(model), found=f"the family {family.name} has no noise levels and computes in fp32 only"
             )
-        return Opened(family, Dense(network.to(device), device), provenance, ())
+        return Opened(family, Dense(family, network.to(device), device), provenance, ())
     chosen, notes = _chosen_levels(family, sigmas)
     provenance["sigmas"] = [round(float(family.sigmas[level]), 6) for level in chosen]
     return Opened(family, network.encoder(chosen, precision=precision, device=device), provenance, tuple(notes))
@@ -168,8 +168,10 @@ def _chosen_levels(family: Any, sigmas: Sequence[float] | None) -> tuple[list[in
 class Dense:
     """The encoder of a family that has no other: the network itself."""
 
-    def __init__(self, network: Any, device: str) -> None:
+    def __init__(self, family: Any, network: Any, device: str) -> None:
         self.network, self.device = network, device
+        self.width = getattr(network, "channels", 0)
+        self.batch_cost = getattr(family, "batch_cost", family.cost(64))
 
     def encode(self, inputs: Any) -> Any:
         """Return the embeddings of a padded batch."""
@@ -180,5 +182,5 @@ class Dense:
             return self.network.encode(moved)
 
     def memory(self, n_residues: int, *, pair: bool = False) -> int:
-        """Return nothing: such networks are small beside the program."""
-        return 0
+        """Return how many bytes it takes to encode a chain; nothing of networks that do not say."""
+        return self.network.memory(n_residues, pair=pair) if hasattr(self.network, "memory") else 0

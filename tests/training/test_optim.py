@@ -26,6 +26,12 @@ def test_a_constant_rate_stays() -> None:
     assert {learning_rate(step, 5, settings) for step in range(5)} == {0.3}
 
 
+def test_a_line_ends_where_it_should() -> None:
+    settings = small_settings(schedule="linear", learning_rate=0.3, warmup_steps=2, final_learning_rate=0.1)
+    rates = [learning_rate(step, 6, settings) for step in range(7)]
+    assert rates == pytest.approx([0.15, 0.3, 0.3, 0.25, 0.2, 0.15, 0.1])
+
+
 def test_without_weight_decay_it_is_adam() -> None:
     """Two steps by hand after Kingma and Ba (2015), algorithm 1."""
     torch.manual_seed(0)

@@ -13,7 +13,7 @@ from tertia.errors import InputError
 from tertia.training.log import read_lines
 from tests.structures import make_chain, random_sequence
 
-TINY = ["width=16", "n_layers=1", "n_heads=2", "crop=24", "steps=12", "batch=8", "validate_every=6", "n_valid=4",
+TINY = ["width=16", "n_layers=1", "n_heads=2", "longest=24", "steps=12", "batch=8", "validate_every=6", "n_valid=4",
         "checkpoint_every=4", "log_every=3", "threads=1"]  # fmt: skip
 BYTES = ("network.safetensors", "model.json", "log.jsonl", "recipe.toml", "training_sequences.fasta.gz")
 
@@ -31,7 +31,7 @@ def pretrain(store: Path, output: Path, *more: str):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tertia.training.curves.draw", lambda folder: "")
         return tertia.pretrain(
-            "pairlm_characters_tiny", [f"store={store}", *TINY, *more], output=output, quiet=True
+            "pairlm_tiny", [f"store={store}", *TINY, *more], output=output, quiet=True
         )  # fmt: skip
 
 

@@ -31,9 +31,20 @@ class Network(Protocol):
     def calibrate(self, chains: Sequence[Chain]) -> None:
         """Fit what is kept beside the weights (standardisation, baselines) on training chains, in place."""
 
+    # A network may also have begin_from(weights) -> dict: the weights of another network of the family as this one
+    # takes them.
+
 
 class Family(Protocol):
-    """A frozen dataclass of hyper-parameters; `Inputs` is one dataclass of tensors a family, padding is 0."""
+    """A frozen dataclass of hyper-parameters; `Inputs` is one dataclass of tensors a family, padding is 0.
+
+    A family may have further methods, which are asked for by name:
+
+    files() -> dict[str, bytes]: what a checkpoint holds beside the weights, by file name.
+    at(folder) -> Family: the same family, reading these files from that folder.
+    join(first, second) -> Inputs: two featurised chains as one example; in the chain map they are 1 and 2.
+    export(network, folder): write the network for another library.
+    """
 
     name: str
     needs_coordinates: bool  # False: chains without atoms can be learned from and encoded, and every residue is seen

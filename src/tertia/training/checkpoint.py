@@ -3,6 +3,7 @@
     recipe.toml                  the recipe it was made with
     network.safetensors          the weights
     model.json                   family, hyper-parameters, SHA-256 of the weights, metrics
+    (further files)              what the family needs beside the weights, such as a tokenizer.json
     training_chains.txt          keys of the training chains, one a line
     training_sequences.fasta.gz  their sequences
 
@@ -31,7 +32,7 @@ from safetensors.torch import save as tensor_bytes
 from tertia import __version__
 from tertia.data.columns import replaced, write_json
 from tertia.data.store import Store
-from tertia.errors import CheckpointError
+from tertia.errors import CheckpointError, TertiaError
 from tertia.models import FAMILIES
 from tertia.models.family import Family
 from tertia.residues import LETTERS, UNKNOWN
@@ -85,7 +86,7 @@ def load(model: str | Path) -> Checkpoint:
         raise CheckpointError(str(folder), WEIGHTS, found=f"cannot be read ({error.strerror})") from None
     digest = hashlib.sha256(raw).hexdigest()
     meta = next((card for card in cards if card["sha256"] == digest), cards[-1])
-    family = family_of(meta, where=str(folder))
+    family = with_files(family_of(meta, where=str(folder)), meta, folder)
     if digest != meta["sha256"]:
         raise CheckpointError(
             str(folder), WEIGHTS, found=f"has the SHA-256 {digest[:16]}",
@@ -107,10 +108,12 @@ def save(
     card = FORMAT | {
         "tertia": __version__,
         "family": family.name,
-        "hyper_parameters": asdict(family),
+        **portable(family),
         "sha256": hashlib.sha256(raw).hexdigest(),
         **meta,
     }
+    for name, content in files_of(family).items():
+        write_bytes(folder / name, content)
     write_bytes(folder / RECIPE, recipe.encode())
     write_json(folder / NEXT_CARD, card)
     write_bytes(folder / WEIGHTS, raw)
@@ -167,6 +170,37 @@ def family_of(meta: Mapping[str, Any], *, where: str) -> Family:
             where, CARD, found=f"has hyper-parameters that this version does not know ({error})",
             hint=f"it was written by tertia {meta.get('tertia', '?')}, this is {__version__}",
         ) from None  # fmt: skip
+
+
+def files_of(family: Family) -> dict[str, bytes]:
+    """Return what a family needs beside its weights, by file name."""
+    return family.files() if hasattr(family, "files") else {}
+
+
+def portable(family: Family) -> dict[str, Any]:
+    """Return the hyper-parameters with files named as in a checkpoint, wherever they lie, and the files' SHA-256."""
+    files = {name: hashlib.sha256(content).hexdigest() for name, content in files_of(family).items()}
+    told = {"hyper_parameters": asdict(family.at(Path()) if files else family)}
+    return told | ({"files": files} if files else {})
+
+
+def with_files(family: Family, meta: Mapping[str, Any], folder: Path) -> Family:
+    """Return the family reading its files from the folder of a checkpoint.
+
+    Raises CheckpointError when one is missing, or not the one that model.json tells of.
+    """
+    family = family.at(folder) if hasattr(family, "at") else family
+    try:
+        found = portable(family).get("files", {})
+    except TertiaError as error:
+        raise CheckpointError(str(folder), found=str(error), hint="a file is missing or damaged") from None
+    for name, digest in found.items():
+        if meta.get("files", {}).get(name) != digest:
+            raise CheckpointError(
+                str(folder), name, found=f"has the SHA-256 {digest[:16]}", allowed=f"the file that {CARD} tells of",
+                hint="the file is damaged, or of another model",
+            )  # fmt: skip
+    return family
 
 
 def fill(network: torch.nn.Module, tensors: Mapping[str, torch.Tensor], *, where: str) -> None:

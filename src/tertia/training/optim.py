@@ -26,7 +26,8 @@ def make_optimisers(network: torch.nn.Module, settings: TrainingRecipe) -> list[
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
-    optimisers = [torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas, fused=True)]
+    rates = {"lr": settings.learning_rate, "betas": settings.betas, "eps": settings.epsilon}
+    optimisers = [torch.optim.AdamW(groups, **rates, fused=True)]
     if inner:
         taken = [p for p in matrices if id(p) in inner]
         optimisers.append(Muon(taken, lr=settings.matrix_learning_rate, weight_decay=settings.weight_decay))
@@ -36,13 +37,14 @@ def make_optimisers(network: torch.nn.Module, settings: TrainingRecipe) -> list[
 
 
 def learning_rate(step: int, steps: int, settings: TrainingRecipe) -> float:
-    """Return the learning rate of AdamW at one step (0 .. steps-1): linear warm-up, then constant or a cosine."""
+    """Return the learning rate of AdamW at one step (0 .. steps-1): a line up; then none, a line or a cosine down."""
     if step < settings.warmup_steps:
         return settings.learning_rate * (step + 1) / settings.warmup_steps
     if settings.schedule == "constant":
         return settings.learning_rate
     after = (step - settings.warmup_steps) / max(steps - settings.warmup_steps, 1)
-    weight = 0.5 + 0.5 * math.cos(math.pi * min(after, 1.0))
+    after = min(after, 1.0)
+    weight = 1.0 - after if settings.schedule == "linear" else 0.5 + 0.5 * math.cos(math.pi * after)
     return settings.final_learning_rate + weight * (settings.learning_rate - settings.final_learning_rate)
 
 

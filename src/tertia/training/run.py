@@ -117,7 +117,8 @@ class Run:
     def save(self) -> None:
         """Write the state from which a run continues."""
         if self.log is not None:
-            meta = {"family": asdict(self.family), "name": self.family.name, "training": asdict(self.settings),
+            meta = {"family": checkpoint.portable(self.family), "name": self.family.name,
+                    "training": asdict(self.settings),
                     "store": self.store_hash, "log_bytes": self.log.sync()}  # fmt: skip
             self.state.write(self.folder, meta)
 
@@ -191,7 +192,7 @@ class Run:
             self.state.begin_from(self.settings.start)
 
     def _continue(self, begun: dict[str, Any]) -> None:
-        old, new = begun["family"], plain(asdict(self.family))
+        old, new = (told(one) for one in (begun["family"], checkpoint.portable(self.family)))
         changed = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
         if begun["name"] != self.family.name or changed:
             raise CheckpointError(
@@ -249,6 +250,11 @@ def fingerprint(store: Store, pairing: Pairing | None = None) -> str:
     if pairing is not None:
         digest.update(pairing.digest().encode())
     return digest.hexdigest()
+
+
+def told(portable: dict[str, Any]) -> dict[str, Any]:
+    """Return hyper-parameters and hashes of files side by side; states without files hold the former alone."""
+    return plain(portable.get("hyper_parameters", portable)) | portable.get("files", {})
 
 
 def plain(values: dict[str, Any]) -> dict[str, Any]:

@@ -21,10 +21,11 @@ class TrainingRecipe:
     optimiser: Literal["adamw", "muon"] = "adamw"  # muon: for matrices and kernels of the blocks, AdamW for the rest
     learning_rate: float = 1e-3
     matrix_learning_rate: float = 0.02  # of Muon; it goes up and down with the other
-    schedule: Literal["constant", "cosine"] = "cosine"
+    schedule: Literal["constant", "linear", "cosine"] = "cosine"  # after the warm-up
     warmup_steps: int = 0
-    final_learning_rate: float = 0.0  # where the cosine ends
+    final_learning_rate: float = 0.0  # where line and cosine end
     betas: tuple[float, float] = (0.9, 0.999)
+    epsilon: float = 1e-8  # of AdamW
     weight_decay: float = 0.0  # on matrices and kernels, not on offsets and gains
     clip_norm: float = 1.0  # longest gradient; 0 = no clipping
     ema_decay: float = 0.999  # of the averaged weights, which are validated and saved; 0 = no average
@@ -53,7 +54,7 @@ class TrainingRecipe:
                     "threads", "workers", "cache_megabytes", "n_valid", "max_minutes"):  # fmt: skip
             if not 0 <= getattr(self, key) < math.inf:
                 yield key, f"is {getattr(self, key)}", "0 or more"
-        for key in ("learning_rate", "matrix_learning_rate"):
+        for key in ("learning_rate", "matrix_learning_rate", "epsilon"):
             if not 0 < getattr(self, key) < math.inf:
                 yield key, f"is {getattr(self, key)}", "a number above 0"
         if not 0 <= self.ema_decay < 1:

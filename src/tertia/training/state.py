@@ -26,6 +26,7 @@ class TrainingState:
 
     def __init__(self, family: Family, settings: TrainingRecipe, device: torch.device, names: tuple[str, ...]) -> None:
         torch.manual_seed(settings.seed)
+        self.family = family
         self.network = family.network().to(device)
         self.average = copy_of(self.network) if settings.ema_decay else None
         self.optimisers = make_optimisers(self.network, settings)
@@ -40,7 +41,13 @@ class TrainingState:
 
     def begin_from(self, model: str) -> None:
         """Take over the weights of a checkpoint; raises CheckpointError when they do not fit."""
-        weights = checkpoint.load(model).network.state_dict()
+        begun = checkpoint.load(model)
+        weights = begun.network.state_dict()
+        if checkpoint.files_of(begun.family) != checkpoint.files_of(self.family):
+            named = ", ".join({**checkpoint.files_of(begun.family), **checkpoint.files_of(self.family)})
+            raise CheckpointError(model, found=f"has another {named}", hint="its weights mean something else then")
+        if hasattr(self.network, "begin_from"):
+            weights = self.network.begin_from(weights)
         for network in (self.network, self.average):
             if network is not None:
                 checkpoint.fill(network, weights, where=model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -10,9 +11,17 @@ import torch.nn.functional as F
 from tertia.models.pairlm.longformer import Longformer
 from tertia.models.pairlm.packing import Packed, pack
 from tertia.models.pairlm.roberta import Roberta
+from tertia.sequence.tokens import Tokenizer, train
+from tests.structures import random_sequence
 
 SIZES = {"n_layers": 2, "n_heads": 2, "inner": 24}
 N_TOKENS, WIDTH = 40, 16
+
+
+@cache
+def some_merges(merges: int = 60, seed: int = 0) -> Tokenizer:
+    """Return a tokenizer with merges of random sequences; others with other seeds."""
+    return train([random_sequence(300, seed=50 * seed + k) for k in range(40)], merges=merges)
 
 
 def loud(network: torch.nn.Module, seed: int = 0) -> torch.nn.Module:

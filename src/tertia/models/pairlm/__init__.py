@@ -1,4 +1,4 @@
-"""pairlm: masked language models on sequences (after Filipavicius et al., 2020), at present one residue a token."""
+"""pairlm: masked language models on one protein or two joined ones (after Filipavicius et al., 2020)."""
 
 from tertia.models.pairlm.family import Pairlm
 

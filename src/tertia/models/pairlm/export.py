@@ -19,10 +19,12 @@ from safetensors.torch import save as tensor_bytes
 from tertia.data.columns import replaced, write_json
 from tertia.errors import CheckpointError
 from tertia.models.pairlm.longformer import Longformer
-from tertia.models.pairlm.packing import PAD
+from tertia.models.pairlm.packing import FIRST_POSITION, PAD
 from tertia.models.pairlm.roberta import DEVIATION, EPSILON, Roberta
+from tertia.sequence.tokens import SPECIALS, Tokenizer
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 ARCHITECTURES = {"roberta": "RobertaForMaskedLM", "longformer": "LongformerForMaskedLM"}
 
 FIXED = {
@@ -51,14 +53,38 @@ SIZES = {
 """Keys of config.json and the hyper-parameters that they are."""
 
 
-def write_folder(folder: str | Path, network: Roberta | Longformer) -> None:
-    """Write config.json and model.safetensors into a folder; both atomically, the same network gives the same bytes."""
+def write_folder(folder: str | Path, network: Roberta | Longformer, tokenizer: Tokenizer | None = None) -> None:
+    """Write config.json and model.safetensors into a folder; both atomically, the same network gives the same bytes.
+
+    With a tokenizer, the folder also holds the two files that `AutoTokenizer` reads; it splits what `<s> A </s>` has
+    to hold, and sequences have to come in capital letters.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     with replaced(folder / WEIGHTS) as handle:
         handle.write(tensor_bytes(state, metadata={"format": "pt"}))
     write_json(folder / CONFIG, config_of(network))
+    if tokenizer is not None:
+        with replaced(folder / TOKENIZER) as handle:
+            handle.write(tokenizer.text.encode())
+        write_json(folder / TOKENIZER_CONFIG, tokenizer_config(config_of(network)["max_position_embeddings"]))
+
+
+def tokenizer_config(n_positions: int) -> dict[str, Any]:
+    """Return what tokenizer_config.json says: which token plays which part."""
+    start, pad, end, unknown, mask = SPECIALS
+    return {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": n_positions - FIRST_POSITION,
+        "bos_token": start,
+        "cls_token": start,
+        "pad_token": pad,
+        "eos_token": end,
+        "sep_token": end,
+        "unk_token": unknown,
+        "mask_token": mask,
+    }
 
 
 def config_of(network: Roberta | Longformer) -> dict[str, Any]:

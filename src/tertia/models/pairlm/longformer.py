@@ -7,6 +7,8 @@ have in `transformers.LongformerForMaskedLM`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -172,6 +174,11 @@ class Longformer(nn.Module):
         self.lm_head = Head(n_tokens, width)
         self.apply(initialise)
 
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The layers, first to last."""
+        return self.longformer["encoder"]["layer"]
+
     def rows(self, packed: Packed, everywhere: torch.Tensor | None = None) -> torch.Tensor:
         """Return the last stream (N, D), one row a token, as packed; tokens `everywhere` (N,) bool are global."""
         return encode(self.longformer, packed, *(() if everywhere is None else (everywhere,)))
@@ -190,27 +197,37 @@ class Longformer(nn.Module):
     @torch.no_grad()
     def renew_globals(self) -> None:
         """Copy the local projections to the global ones, which pre-training without globals never moves."""
-        for layer in self.longformer["encoder"]["layer"]:
+        for layer in self.blocks:
             attention = layer.attention["self"]
             for name in LOCAL:
                 getattr(attention, f"{name}_global").load_state_dict(getattr(attention, name).state_dict())
 
 
-@torch.no_grad()
-def lengthen(source: Roberta, *, n_positions: int = 2050, window: int = 512) -> Longformer:
-    """Return a Longformer that begins where a RoBERTa ended; no tensor is shared with it.
+def lengthened(weights: Mapping[str, torch.Tensor], *, n_positions: int) -> dict[str, torch.Tensor]:
+    """Return the weights of a Longformer that begins where a RoBERTa ended, or a Longformer of another length.
 
     Rows 0 and 1 of the table of positions are copied, the others repeated; global projections are copies of the local
-    ones (Beltagy et al., 2020, section 5; the reference leaves the first rows empty and ties the projections).
+    ones where there are none (Beltagy et al., 2020, section 5; the reference leaves the first rows empty and ties the
+    projections). Names may stand behind a prefix.
     """
-    weights = {name.replace("roberta.", "longformer.", 1): tensor for name, tensor in source.state_dict().items()}
-    name = "longformer.embeddings.position_embeddings.weight"
-    special, learned = weights[name][:FIRST_POSITION], weights[name][FIRST_POSITION:]
-    times = -(-(n_positions - FIRST_POSITION) // len(learned))
-    weights[name] = torch.cat([special, learned.repeat(times, 1)])[:n_positions]
-    n_tokens = len(source.lm_head.bias)
+    out = {name.replace("roberta.", "longformer.", 1): tensor for name, tensor in weights.items()}
+    for name, tensor in list(out.items()):
+        layer, _, kind = name.rpartition(".")
+        if layer.endswith("position_embeddings"):
+            special, learned = tensor[:FIRST_POSITION], tensor[FIRST_POSITION:]
+            times = -(-(n_positions - FIRST_POSITION) // len(learned))
+            out[name] = torch.cat([special, learned.repeat(times, 1)])[:n_positions]
+        elif layer.endswith(tuple(f"attention.self.{name}" for name in LOCAL)):
+            out.setdefault(f"{layer}_global.{kind}", tensor.clone())
+    return out
+
+
+@torch.no_grad()
+def lengthen(source: Roberta, *, n_positions: int = 2050, window: int = 512) -> Longformer:
+    """Return a Longformer that begins where a RoBERTa ended; no tensor is shared with it."""
+    words = source.roberta["embeddings"].word_embeddings.weight
     target = Longformer(
-        n_tokens,
+        len(words),
         source.width,
         n_layers=len(source.roberta["encoder"]["layer"]),
         n_heads=source.n_heads,
@@ -218,8 +235,6 @@ def lengthen(source: Roberta, *, n_positions: int = 2050, window: int = 512) -> 
         n_positions=n_positions,
         window=window,
         dropout=source.dropout,
-    ).to(learned.device, learned.dtype)
-    found = target.load_state_dict(weights, strict=False)
-    assert not found.unexpected_keys and all("_global." in key for key in found.missing_keys)
-    target.renew_globals()
+    ).to(words.device, words.dtype)
+    target.load_state_dict(lengthened(source.state_dict(), n_positions=n_positions))
     return target.train(source.training)

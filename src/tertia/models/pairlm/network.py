@@ -1,144 +1,126 @@
-"""A pre-norm transformer encoder with rotary positions; rows of padding are never computed, nor attended to."""
+"""`LanguageModel`: any of the encoders with its vocabulary, in training and as an encoder of chains."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
 from tertia.models.pairlm import encode
-from tertia.models.pairlm.inputs import N_LETTERS, N_TOKENS, Inputs
+from tertia.models.pairlm.inputs import SPECIAL, Inputs, Line
+from tertia.models.pairlm.longformer import Longformer, lengthened
+from tertia.models.pairlm.packing import PAD, Packed, apart, pack_where, positions
+from tertia.models.pairlm.roberta import Roberta
+from tertia.models.pairlm.rotary import Rotary
+from tertia.models.pairlm.windows import groups, overlapping
 from tertia.nn.encoded import Encoded
+from tertia.sequence.tokens import Tokenizer
 from tertia.structure.chain import Chain
-
-N_EDGES = 4
-SLOWEST = 10_000.0
-"""Positions of the slowest rotation of the rotary embedding are told apart up to about here (Su et al., 2021)."""
-
-
-class Layout:
-    """Where the real residues of a padded batch stand, and how they turn; made once a batch, used by all blocks.
-
-    Parameters
-    ----------
-    chain: (B, L) chain map.
-    reach: a residue attends to those less than so many positions away, the distances that were seen in training.
-    """
-
-    def __init__(self, chain: torch.Tensor, head_width: int, *, reach: int) -> None:
-        self.shape, self.reach = chain.shape, reach
-        real = chain > 0
-        self.whole = bool(real.all())
-        self.real = real
-        self.row = torch.nonzero(real.flatten())[:, 0]  # (N,) place of each real residue among B * L
-        divisor = SLOWEST ** (torch.arange(0, head_width, 2, device=chain.device) / head_width)
-        angle = torch.arange(chain.shape[1], device=chain.device)[:, None] / divisor  # (L, d / 2)
-        self.cosine, self.sine = angle.cos(), angle.sin()
-
-    def pad(self, rows: torch.Tensor) -> torch.Tensor:
-        """Return (B, L, ...) for rows (N, ...) of real residues."""
-        if self.whole:
-            return rows.view(*self.shape, *rows.shape[1:])
-        padded = rows.new_zeros(self.shape[0] * self.shape[1], *rows.shape[1:])
-        return padded.index_copy(0, self.row, rows).view(*self.shape, *rows.shape[1:])
-
-    def unpad(self, padded: torch.Tensor) -> torch.Tensor:
-        """Return rows (N, ...) of real residues for (B, L, ...)."""
-        rows = padded.flatten(0, 1)
-        return rows if self.whole else rows[self.row]
-
-    def turned(self, x: torch.Tensor) -> torch.Tensor:
-        """Return x (B, H, L, d) turned by its positions, so that products depend on the distance in sequence."""
-        one, two = x.chunk(2, dim=-1)
-        cosine, sine = self.cosine.to(x.dtype), self.sine.to(x.dtype)
-        return torch.cat([one * cosine - two * sine, two * cosine + one * sine], dim=-1)
-
-    def attend(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-        """Return attention (B, H, L, d); in chains longer than the reach by windows, in time linear in L."""
-        length, reach = self.shape[1], self.reach
-        if length <= reach:
-            return F.scaled_dot_product_attention(q, k, v, attn_mask=None if self.whole else self.real[:, None, None])
-        windows = []
-        place = torch.arange(length, device=q.device)
-        for start in range(0, length, reach):
-            stop = min(start + reach, length)
-            low, high = max(start - reach + 1, 0), min(stop + reach - 1, length)
-            distance = (place[start:stop, None] - place[None, low:high]).abs()
-            near = distance < reach
-            mask = near & self.real[:, None, None, low:high] | (distance == 0)  # padding at least attends to itself
-            windows.append(
-                F.scaled_dot_product_attention(
-                    q[:, :, start:stop], k[:, :, low:high], v[:, :, low:high], attn_mask=mask
-                )
-            )
-        return torch.cat(windows, dim=2)
-
-
-class Block(nn.Module):
-    """Attention and a layer that works on each residue alone, both on normalised copies of the stream."""
-
-    def __init__(self, width: int, n_heads: int) -> None:
-        super().__init__()
-        self.n_heads = n_heads
-        self.norms = nn.ModuleList([nn.LayerNorm(width), nn.LayerNorm(width)])
-        self.qkv = nn.Linear(width, 3 * width)
-        self.mix = nn.Linear(width, width)
-        self.widen = nn.Linear(width, 4 * width)
-        self.narrow = nn.Linear(4 * width, width)
-
-    def forward(self, x: torch.Tensor, layout: Layout) -> torch.Tensor:
-        """Return (N, D) for the same, rows of real residues."""
-        padded = layout.pad(self.qkv(self.norms[0](x)))  # (B, L, 3D)
-        q, k, v = padded.unflatten(-1, (3, self.n_heads, -1)).permute(2, 0, 3, 1, 4)  # each (B, H, L, d)
-        mixed = layout.attend(layout.turned(q), layout.turned(k), v)
-        x = x + self.mix(layout.unpad(mixed.transpose(1, 2).flatten(2)))
-        return x + self.narrow(F.gelu(self.widen(self.norms[1](x))))
 
 
 class LanguageModel(nn.Module):
-    """Letters in, a guess at every letter out; the last stream is the embedding."""
+    """Lines of tokens in, a guess at every token out; the last stream is the embedding. Padding is not computed.
 
-    def __init__(self, width: int, n_layers: int, n_heads: int, *, reach: int) -> None:
+    Hyper-parameters: body, an encoder of packed tokens; tokenizer, which made the lines; limit, tokens that the body
+    reads at once (longer lines are read in windows when they are encoded), 0 where it reads any number; padded_to,
+    tokens up to which lines are filled with padding that is computed and attended to in training, as the reference
+    does, 0 for none; cross, whether the two chains of a line attend to each other.
+    """
+
+    def __init__(
+        self,
+        body: Roberta | Longformer | Rotary,
+        tokenizer: Tokenizer,
+        *,
+        limit: int = 0,
+        padded_to: int = 0,
+        cross: bool = True,
+    ) -> None:
         super().__init__()
-        self.width, self.n_heads, self.reach = width, n_heads, reach
-        self.letters = nn.Embedding(N_TOKENS, width)
-        self.edges = nn.Embedding(N_EDGES, width, padding_idx=0)
-        self.blocks = nn.ModuleList(Block(width, n_heads) for _ in range(n_layers))
-        self.norm = nn.LayerNorm(width)
-        self.guess = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.LayerNorm(width), nn.Linear(width, N_LETTERS))
-        self.standard = encode.Standard(width)
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.normal_(module.weight, std=module.in_features**-0.5)
-                nn.init.zeros_(module.bias)
-        for block in self.blocks:  # the stream keeps its size through all blocks
-            for last in (block.mix, block.narrow):
-                last.weight.data.mul_((2 * n_layers) ** -0.5)
+        self.body, self.tokenizer = body, tokenizer
+        self.limit, self.padded_to, self.cross = limit, padded_to, cross
+        self.width = body.width
+        self.standard = encode.Standard(body.width)
+        if isinstance(body, Longformer):  # pre-training has no global tokens, and so no gradient for these
+            for name, parameter in body.named_parameters():
+                parameter.requires_grad_("_global." not in name)
 
-    def rows(self, inputs: Inputs) -> tuple[torch.Tensor, Layout]:
-        """Return the last stream (N, D), a row for each real residue, and where the rows belong."""
-        layout = Layout(inputs.chain, self.width // self.n_heads, reach=self.reach)
-        letter, edge = (layout.unpad(column).long() for column in (inputs.letter, inputs.edge))
-        x = self.letters(letter) + self.edges(edge)
-        for block in self.blocks:
-            x = block(x, layout)
-        return self.norm(x), layout
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The layers of the body."""
+        return self.body.blocks
 
-    def forward(self, inputs: Inputs, chosen: torch.Tensor) -> torch.Tensor:
-        """Return logits (n, 20) of the residues that are chosen, (B, L) bool, in the order of the batch."""
-        rows, layout = self.rows(inputs)
-        return self.guess(rows[layout.unpad(chosen)])
+    @property
+    def channels(self) -> int:
+        """Channels of an embedding: those of the stream, and where tokens cover several residues, some that tell these
+        apart."""
+        return self.width + (encode.N_PLACE if self.tokenizer.n_merges else 0)
+
+    def forward(self, line: Line, chosen: torch.Tensor) -> torch.Tensor:
+        """Return logits (n, V) of the tokens that are chosen, (B, T) bool, in the order of the batch."""
+        token, part = line.token, line.part
+        if self.padded_to:
+            fill = (0, max(self.padded_to - token.shape[1], 0))
+            token, part, chosen = (F.pad(column, fill) for column in (token, part, chosen))
+        packed, real = self._packed(token, part, padding=bool(self.padded_to))
+        return self.body(packed, chosen[real])
+
+    def rows(self, line: Line | Inputs) -> torch.Tensor:
+        """Return the last stream (N, D), a row for each token of the batch that is no padding, special ones too.
+
+        Lines longer than the limit are read in overlapping windows, positions counted from the start of each; a row
+        is that of the window where its token lies most central.
+        """
+        longest = int((line.token > 0).sum(1).max())
+        if not self.limit or longest <= self.limit:
+            return self.body.rows(self._packed(line.token, line.part)[0])
+        whole, real = self._packed(line.token, line.part, together=True)
+        windows = overlapping(whole.segment, self.limit)
+        token = whole.token[windows.place]
+        packed = Packed(token, positions(token, windows.segment), windows.segment)
+        packed = self._separated(packed, line.part[real][windows.place])
+        return torch.cat([self.body.rows(group) for group in groups(packed, encode.AT_ONCE)])[windows.chosen]
+
+    def _packed(
+        self, token: torch.Tensor, part: torch.Tensor, *, padding: bool = False, together: bool = False
+    ) -> tuple[Packed, torch.Tensor]:
+        """Return a padded batch (B, T) packed, and which of its places (B, T) are there.
+
+        Parameters
+        ----------
+        padding: keep the padding as tokens.
+        together: keep the chains of a line in one segment, also where they do not attend to each other.
+        """
+        real = torch.ones_like(token, dtype=torch.bool) if padding else token > 0
+        packed = pack_where(torch.where(token > 0, token - 1, PAD), real)
+        return (packed if together else self._separated(packed, part[real])), real
+
+    def _separated(self, packed: Packed, part: torch.Tensor) -> Packed:
+        """Return the same tokens at the same positions, in a segment a chain where chains do not attend to each other.
+
+        `part` (N,) is that of the packed tokens.
+        """
+        return packed if self.cross else replace(packed, segment=apart(packed.segment, part % SPECIAL))
 
     def encode(self, inputs: Inputs, *, pair: bool = False) -> Encoded:
-        """Encode a padded batch of whole chains; there is no pair level."""
+        """Encode a padded batch of whole chains, one or two a line; there is no pair level."""
         return encode.encode(self, inputs)
 
     def calibrate(self, chains: Sequence[Chain]) -> None:
-        """Fit the standardisation of the embeddings, in place."""
+        """Fit the standardisation of the embeddings, in place; training is over, so global projections follow."""
+        if isinstance(self.body, Longformer):
+            self.body.renew_globals()
         encode.calibrate(self, chains)
 
+    def begin_from(self, weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Return the weights of another network of the family as this one takes them: a RoBERTa lengthened."""
+        if not isinstance(self.body, Longformer):
+            return dict(weights)
+        return lengthened(weights, n_positions=self.body.longformer["embeddings"].position_embeddings.num_embeddings)
+
     def memory(self, n_residues: int, *, pair: bool = False) -> int:
-        """Return about how many bytes it takes to encode one chain beside the weights."""
-        return 4 * n_residues * (16 * self.width + 2 * min(n_residues, 3 * self.reach))
+        """Return how many bytes it takes at most to encode a chain, beside the weights; see `encode.memory`."""
+        return encode.memory(self, n_residues)

@@ -43,10 +43,26 @@ def pack_padded(padded: torch.Tensor, *, attend_padding: bool = False) -> Packed
     -------
     Packed with N = B T, or the number of tokens that are no pads.
     """
-    real = torch.ones_like(padded, dtype=torch.bool) if attend_padding else padded != PAD
+    return pack_where(padded, torch.ones_like(padded, dtype=torch.bool) if attend_padding else padded != PAD)
+
+
+def pack_where(padded: torch.Tensor, real: torch.Tensor) -> Packed:
+    """Pack those tokens of a batch of ids (B, T) that are `real` (B, T); a row is a sequence."""
     segment = torch.nn.functional.pad(real.sum(1).cumsum(0), (1, 0))
     token = padded[real].long()
     return Packed(token, positions(token, segment), segment)
+
+
+def apart(segment: torch.Tensor, chain: torch.Tensor) -> torch.Tensor:
+    """Return segments (S' + 1,) that begin also where another chain does, so that chains do not attend to each other.
+
+    Parameters
+    ----------
+    segment: (S + 1,) where each sequence starts, and N.
+    chain: (N,) number of the chain; 0, as at padding, goes with what stands before.
+    """
+    begins = torch.nonzero((chain[1:] != chain[:-1]) & (chain[1:] > 0))[:, 0] + 1
+    return torch.cat([segment, begins]).unique()
 
 
 def positions(token: torch.Tensor, segment: torch.Tensor) -> torch.Tensor:

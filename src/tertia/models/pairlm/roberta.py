@@ -144,6 +144,11 @@ class Roberta(nn.Module):
         self.lm_head = Head(n_tokens, width)
         self.apply(initialise)
 
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The layers, first to last."""
+        return self.roberta["encoder"]["layer"]
+
     def rows(self, packed: Packed) -> torch.Tensor:
         """Return the last stream (N, D), one row a token, as packed."""
         return encode(self.roberta, packed)
