@@ -24,6 +24,7 @@ _MODULE_OF_NAME = {
     "embed": "embed",
     "evaluate_denoising": "evaluate",
     "evaluate_task": "evaluate",
+    "export": "export",
     "fetch": "fetch",
     "finetune": "finetune",
     "inspect": "inspect",

@@ -31,6 +31,7 @@ LAYER = {
     "doctor": 7,
     "embed": 7,
     "evaluate": 7,
+    "export": 7,
     "fetch": 7,
     "finetune": 7,
     "inspect": 7,

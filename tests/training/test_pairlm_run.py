@@ -9,8 +9,10 @@ import pytest
 from safetensors.torch import load_file
 
 import tertia
-from tertia.errors import InputError
+from tertia.errors import CheckpointError, InputError
+from tertia.models.pairlm.encode import N_PLACE
 from tertia.training.log import read_lines
+from tests.models.pairlm.encoders import some_merges
 from tests.structures import make_chain, random_sequence
 
 TINY = ["width=16", "n_layers=1", "n_heads=2", "longest=24", "steps=12", "batch=8", "validate_every=6", "n_valid=4",
@@ -50,6 +52,25 @@ def test_stopped_and_continued_is_bit_for_bit_uninterrupted(store, run, tmp_path
     one, two = (load_file(folder / "network.safetensors") for folder in (run, tmp_path))
     assert all((one[name] == two[name]).all() for name in one)
     assert (run / "log.jsonl").read_bytes() == (tmp_path / "log.jsonl").read_bytes()
+
+
+def test_a_run_with_merges_continues_bit_for_bit_with_its_own_tokenizer_only(store, tmp_path) -> None:
+    for seed in (0, 1):
+        some_merges(seed=seed).save(tmp_path / f"{seed}.json")
+    options = [f"tokenizer={tmp_path / '0.json'}", "architecture=roberta", "dropout=0.1", "token_dropout=0.1"]
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert pretrain(store, whole, *options).finished
+    assert not pretrain(store, parts, *options, "max_minutes=1e-6").finished
+    with pytest.raises(CheckpointError, match=r"another tokenizer\.json"):
+        pretrain(store, parts, f"tokenizer={tmp_path / '1.json'}", *options[1:])
+    (tmp_path / "0.json").rename(tmp_path / "moved.json")  # where it lies does not matter
+    moved = [f"tokenizer={tmp_path / 'moved.json'}", *options[1:]]
+    while not pretrain(store, parts, *moved, "max_minutes=1e-6").finished:
+        pass
+    for name in ("network.safetensors", "model.json", "log.jsonl", "tokenizer.json"):
+        assert (whole / name).read_bytes() == (parts / name).read_bytes(), name
+    chain = make_chain(70, sequence=random_sequence(70, seed=1))
+    assert tertia.embed(chain, model=parts)[0].residue.shape == (70, 16 + N_PLACE)
 
 
 def test_it_learns_a_composition(tmp_path) -> None:

@@ -1,4 +1,4 @@
-"""Verbs on models: ls, pretrain, embed, verify, doctor."""
+"""Verbs on models: ls, pretrain, embed, export, verify, doctor."""
 
 from __future__ import annotations
 
@@ -93,6 +93,17 @@ def embed(
     )
     report(result)
     leave(result.failed)
+
+
+@app.command(epilog=examples("tertia export runs/mine -o mine_for_transformers"))
+def export(
+    model: Annotated[str, typer.Argument(help="Name of a shipped language model, or a checkpoint folder.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="A new folder.")],
+) -> None:
+    """Write a language model, with its tokenizer, as a folder that transformers loads."""
+    from tertia.export import export
+
+    print(export(model, output))
 
 
 @app.command(epilog=examples("tertia verify 1abc.cif", "tertia verify structures/ --model runs/mine"))

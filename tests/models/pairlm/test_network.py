@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from tertia.data.batch import collate
 from tertia.models import Pairlm
 from tertia.models.pairlm.corrupt import Target
+from tertia.models.pairlm.encode import FIXED
 from tertia.models.pairlm.inputs import Line, inputs_of_chain, join, line_of
 from tertia.models.pairlm.objective import COMPOSITION_ENTROPY, score
 from tertia.models.pairlm.packing import PAD, Order, pack, pack_padded
@@ -244,6 +245,20 @@ def test_a_line_of_one_token_and_one_of_two_chains_is_learnt_from(family) -> Non
     assert bool(torch.isfinite(loss.per_example).all()) and len(loss.per_example) == 3
     idle = {name for name, p in network.named_parameters() if p.grad is None}
     assert all("_global." in name for name in idle) and bool(idle) == (family.architecture == "longformer")
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(("n_residues", "n_chains"), [(60, 66), (9000, 1)])
+def test_memory_is_bounded_by_what_is_said(family, n_residues: int, n_chains: int) -> None:
+    """The bytes that tensors take at their peak, as the profiler of torch adds them up."""
+    network = network_of(family)
+    batch = collate(inputs_of(family, *(random_sequence(n_residues, seed=k) for k in range(n_chains))))
+    with torch.profiler.profile(profile_memory=True, activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        network.encode(batch)
+    changes = [event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]
+    held = np.cumsum([event.nbytes() for event in sorted(changes, key=lambda event: event.start_ns())])
+    said = network.memory(n_residues) - FIXED
+    assert 0.15 * said < held.max() <= said
 
 
 def test_lines_of_ids_have_the_special_tokens_of_their_chains() -> None:

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+import tertia
 from tertia.data.batch import collate
-from tertia.errors import CheckpointError, RecipeError
+from tertia.errors import CheckpointError, InputError, RecipeError
 from tertia.models import Pairlm
 from tertia.models.pairlm.encode import N_PLACE
 from tertia.residues import LETTERS
@@ -181,6 +182,19 @@ def test_transformers_loads_the_exported_folder_with_its_tokenizer(path, tmp_pat
         ours = network.rows(collate(inputs))
     assert torch.allclose(theirs[told["attention_mask"].bool()], ours, atol=1e-4)
     assert (tokenizer.model_max_length, tokenizer.mask_token_id, tokenizer.pad_token_id) == (64, 4, 1)
+
+
+def test_a_checkpoint_is_exported_to_a_new_folder_only(path, tmp_path) -> None:
+    family = family_of(path)
+    checkpoint.save(tmp_path / "run", family, family.network(), recipe="", meta={})
+    folder = tertia.export(tmp_path / "run", tmp_path / "out")
+    names = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
+    assert sorted(file.name for file in folder.iterdir()) == names
+    with pytest.raises(InputError, match="is there already"):
+        tertia.export(tmp_path / "run", folder)
+    with pytest.raises(CheckpointError, match="no other library"):
+        tertia.export("distmap", tmp_path / "more")
+    assert not (tmp_path / "more").exists()
 
 
 def test_rotary_has_no_counterpart_to_export_to(tmp_path) -> None:

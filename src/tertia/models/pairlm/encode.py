@@ -25,6 +25,9 @@ LONGEST_CALIBRATION = 1000
 BATCH_RESIDUES = 4096
 """Residues of short chains that are encoded together; more hardly go faster."""
 
+FIXED = 1 << 26
+"""Bytes that the library itself takes for products of matrices."""
+
 AT_ONCE = 16_384
 """Tokens whose windows are computed together, so that memory does not grow with a very long chain."""
 
@@ -111,7 +114,8 @@ def memory(network: nn.Module, n_residues: int) -> int:
     """
     n_tokens, width, inner = max(n_residues, BATCH_RESIDUES) + 2 * len(KINDS), network.width, network.body.inner
     reach = getattr(network.blocks[0], "reach", 0) or getattr(network.body, "window", 0) // 2
-    long = reach and n_residues > reach
-    layer = 4 * max(12 * width + (18 * width if long else 0), 4 * width + 2 * inner) + (20 * reach if long else 0)
+    layer = 4 * max(12 * width, 4 * width + 2 * inner)
+    if 0 < reach < n_residues + 2:
+        layer += round((1.0 + reach / n_residues) * (4 * 18 * width + 20 * reach))  # the last block may be padding
     at_once = min(2 * n_tokens, AT_ONCE + network.limit) if network.limit else n_tokens
-    return at_once * layer + 4 * n_tokens * (10 * width + 150)
+    return FIXED + at_once * layer + 4 * n_tokens * (10 * width + 150)
