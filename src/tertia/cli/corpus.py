@@ -94,18 +94,9 @@ def prepare(
     }  # fmt: skip
     limits = {name: value for name, value in limits.items() if value is not None}
     report = prepare(
-        inputs,
-        output,
-        exclude=exclude,
-        pairs=pairs,
-        identity=identity,
-        seed=seed,
-        split_by=split_by,
-        tool=tool,
-        model=model,
-        jobs=jobs,
-        **limits,
-    )
+        inputs, output, exclude=exclude, pairs=pairs, identity=identity, seed=seed, split_by=split_by, tool=tool,
+        model=model, jobs=jobs, **limits,
+    )  # fmt: skip
     print(json.dumps(report.as_dict(), indent=2) if as_json else report.table())
     tell([failure.found for failure in report.failed])
     tell([f"{r.source}: {r.chain} refused, {r.rule}: {r.found}" for r in report.refused], rest=output / "report.json")
