@@ -117,3 +117,24 @@ def test_a_recipe_for_pairs_needs_a_store_with_pairs(given, tmp_path) -> None:
     make(given, tmp_path / "store", pairs=())
     with pytest.raises(InputError, match="--pairs TABLE"):
         pretrain("distmap_tiny", [f"store={tmp_path / 'store'}", "pairs=half"], output=tmp_path / "run", quiet=True)
+
+
+def test_the_language_model_trains_on_pairs_and_continues_bit_for_bit(given, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("tertia.training.curves.draw", lambda folder: "")
+    rows = [f"p{a}\tp{b}" for a in range(10) for b in range(a) if (a + b) % 2]
+    (tmp_path / "some.tsv").write_text("\n".join(["protein_a\tprotein_b", *rows]) + "\n")
+    report = make(given, tmp_path / "store", pairs=tmp_path / "some.tsv")
+    overrides = [f"store={tmp_path / 'store'}", "pairs=half", "most_pairs_of_a_protein=2", "width=16", "n_layers=1",
+                 "steps=3", "batch=4", "validate_every=2", "n_valid=2", "checkpoint_every=2", "threads=1"]  # fmt: skip
+
+    def run(folder: str, *more: str):
+        return pretrain("pairlm_tiny", [*overrides, *more], output=tmp_path / folder, quiet=True)
+
+    assert run("whole").finished
+    while not run("parts", "max_minutes=1e-9").finished:
+        pass
+    for name in ("network.safetensors", "log.jsonl"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()
+    counts = json.loads((tmp_path / "whole" / "model.json").read_text())["training"]["pairs"]
+    assert counts["kind"] == "half" and counts["random"] == counts["binding"] > 0
+    assert counts["binding"] + counts["without_partner"] + counts["capped"] == report.pairs.parts["train"]
