@@ -134,7 +134,8 @@ def _fresh(name: str, sigmas: Sequence[float] | None, calibration: Sequence[Chai
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = trained.family.network().eval()
-    distinct = {chain.sequence: chain for chain in reversed(calibration) if chain.seen.any()}  # the first of each
+    usable = [one for one in calibration if not trained.family.needs_coordinates or one.seen.any()]
+    distinct = {chain.sequence: chain for chain in reversed(usable)}  # the first of each
     chains = list(reversed(distinct.values()))[:N_CALIBRATION_CHAINS]
     if chains and hasattr(network, "encoder"):
         network.calibrate(chains, levels=_chosen_levels(trained.family, sigmas)[0])

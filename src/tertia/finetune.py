@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tertia.training.learning import Learnt
 
 DEFAULT_MODELS = "distmap@3.28+0.552"
-"""Two noise levels side by side: one at which only the fold shows, one at which its details do."""
+"""Of structures; two noise levels side by side: one at which only the fold shows, one at which its details do."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,15 @@ class Finetuned:
         return "\n".join(lines)
 
 
+def default_models(task: str) -> str:
+    """Return the models that a task takes unless others are named: of sequences there is none in the package."""
+    from tertia.tasks import TASKS
+
+    return "" if task in TASKS and TASKS[task].reads == "sequence" else DEFAULT_MODELS
+
+
 def finetune(
-    task: str, data: str | Path, *, output: str | Path, models: str = DEFAULT_MODELS, overrides: Sequence[str] = (),
+    task: str, data: str | Path, *, output: str | Path, models: str | None = None, overrides: Sequence[str] = (),
     full: bool = False, test: bool = False, seed: int = 0, cache: str | Path | None = None, progress: bool = False,
 ) -> Finetuned:  # fmt: skip
     """Learn a task and write a head that `tertia predict` takes.
@@ -46,10 +53,10 @@ def finetune(
 
     Parameters
     ----------
-    task: "quality", "interface".
+    task: one of `tasks.TASKS`.
     data: folder of the benchmark.
     output: folder of the head.
-    models: whose embeddings are taken, as in `encoders.parse_models`; "" for none.
+    models: whose embeddings are taken, as in `encoders.parse_models`; "" for none, None for `default_models`.
     overrides: options of the task and of `learning`: "benchmark=graphppis", "epochs=20".
     full: let the model learn too; one model at its own noise level, written beside the head.
     test: score the test sets too. Do that once, at the end.
@@ -62,8 +69,9 @@ def finetune(
     from tertia.encoders import hashes_of
     from tertia.recipe import read_task
     from tertia.training.head import ENCODER, MODEL_HASHES, save_head
-    from tertia.training.learning import learn, make_items
+    from tertia.training.learning import learn, make_items, n_steps
 
+    models = default_models(task) if models is None else models
     folder = Path(output)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(str(folder), found="is there already and not empty", hint="choose another output")
@@ -73,10 +81,10 @@ def finetune(
     with Progress(progress) as bar:
         encoder, embed = None, None
         if full:
-            encoder = _live_encoder(models)
+            encoder = _live_encoder(models, chosen)
         elif models:
             embed = _embedder(models, examples["train"], cache)
-        bar.step("graphs and embeddings", total=sum(len(examples[split]) for split in splits))
+        bar.step("graphs and embeddings", total=sum(n_steps(chosen, examples[split]) for split in splits))
         items = {split: make_items(chosen, examples[split], embed, bar.advance) for split in splits}
         bar.step("learning")
         learnt = learn(chosen, examples, items, settings=settings, seed=seed, encoder=encoder)
@@ -101,7 +109,7 @@ def _embedder(models: str, examples: Sequence[Any], cache: str | Path | None) ->
     return open_side_by_side(models, calibration=chains, cache=Path(cache) if cache else None)
 
 
-def _live_encoder(models: str) -> Any:
+def _live_encoder(models: str, task: Any) -> Any:
     from tertia.encoders import parse_models
     from tertia.training import checkpoint
     from tertia.training.learning import LiveEncoder
@@ -111,7 +119,10 @@ def _live_encoder(models: str) -> Any:
         hint = "to learn a model too (full), name it alone: distmap"
         raise InputError("models", found=models, allowed="one model without noise levels", hint=hint)
     trained = checkpoint.load(names[0][0])
-    return LiveEncoder(trained.family, trained.network)
+    if task.reads == "sequence" and trained.family.needs_coordinates:
+        hint = "name a model of sequences"
+        raise InputError("models", found=f"{models} reads structures, {task.name} only sequences", hint=hint)
+    return LiveEncoder(trained.family, trained.network, task)
 
 
 def _save_encoder(folder: Path, encoder: Any, models: str) -> None:
@@ -136,9 +147,6 @@ def _figures(learnt: Learnt, examples: Sequence[Any], items: Sequence[Any], enco
         import torch
 
         with torch.no_grad():
-            items = [
-                replace(item, vectors=encoder.embedded([item], [example])[0].vectors)
-                for item, example in zip(items, examples, strict=True)
-            ]
+            items = [encoder.embedded([item], [one])[0] for item, one in zip(items, examples, strict=True)]
     figures = learnt.task.figures(examples, learnt.predict(items), learnt.calibration)
     return {figure.name: float(figure.statistic(*figure.columns)) for figure in figures}

@@ -1,4 +1,4 @@
-"""`tertia predict`: quality of models, or interaction sites, of any structure with a trained head."""
+"""`tertia predict`: quality of models, interaction sites, or what a sequence tells, with a trained head."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Predicted:
     """What a head says of one chain."""
 
     chain: Chain
-    residue: np.ndarray  # (L, K) in 0-1; NaN where the residue has no C-alpha
+    residue: np.ndarray  # (L, K) in 0-1; NaN where a structure is read and the residue has no C-alpha
     protein: np.ndarray  # (M,) in 0-1
 
 
@@ -40,7 +40,8 @@ class Predictions:
     protein_scores: tuple[str, ...]
     chains: tuple[Predicted, ...]
     failed: tuple[InputError, ...]
-    threshold: float | None = None  # above it a residue is called positive
+    threshold: float | None = None  # of two classes; above it a residue or protein is called positive
+    kind: str = "labels"  # of the task: values or labels
 
     def __iter__(self) -> Iterator[Predicted]:
         return iter(self.chains)
@@ -48,27 +49,50 @@ class Predictions:
     def __len__(self) -> int:
         return len(self.chains)
 
+    def _called(self, values: np.ndarray, names: Sequence[str]) -> list[str]:
+        """Return what is called, in a list; nothing where the scores are no classes."""
+        if not self._has_calls(names):
+            return []
+        if not np.isfinite(values[0]):
+            return ["NA"]
+        return [str(int(values[0] > self.threshold)) if len(names) == 1 else names[int(values.argmax())]]
+
+    def _has_calls(self, names: Sequence[str]) -> bool:
+        return self.kind == "labels" and (len(names) > 1 or (len(names) == 1 and self.threshold is not None))
+
     def write_residues(self, out: IO[str]) -> None:
-        """Write one line a residue: file, chain, position, author number, letter, scores, and whether it is called."""
-        called = [] if self.threshold is None else ["called"]
+        """Write one line a residue: file, chain, position, author number, letter, scores, and what is called."""
+        called = ["called"] if self._has_calls(self.residue_scores) else []
         out.write(_line(["file", "chain", "position", "residue_id", "letter", *self.residue_scores, *called]))
         for one in self.chains:
             for k, letter in enumerate(one.chain.sequence):
                 values = one.residue[k]
                 cells = ["NA" if np.isnan(value) else f"{value:.4f}" for value in values]
-                cells += [str(int(values[0] > self.threshold)) if np.isfinite(values[0]) else "NA"] if called else []
+                cells += self._called(values, self.residue_scores)
                 out.write(_line([one.chain.frame, one.chain.key, str(k + 1), one.chain.residue_id[k] or "NA",
                                  letter, *cells]))  # fmt: skip
 
     def write_proteins(self, out: IO[str]) -> None:
-        """Write one line a chain: file, chain, residues with coordinates, scores."""
-        out.write(_line(["file", "chain", "n_residues", *self.protein_scores]))
+        """Write one line a chain: file, chain, residues (of structures: with coordinates), scores, what is called."""
+        called = ["called"] if self._has_calls(self.protein_scores) else []
+        out.write(_line(["file", "chain", "n_residues", *self.protein_scores, *called]))
         for one in self.chains:
-            cells = [f"{value:.4f}" for value in one.protein]
-            out.write(_line([one.chain.frame, one.chain.key, str(int(one.chain.seen.sum())), *cells]))
+            cells = [f"{value:.4f}" for value in one.protein] + self._called(one.protein, self.protein_scores)
+            n_residues = len(one.chain) if one.chain.atoms is None else int(one.chain.seen.sum())
+            out.write(_line([one.chain.frame, one.chain.key, str(n_residues), *cells]))
 
     def print(self, *, residues: Path | None, out: IO[str]) -> None:
-        """Write the chains to `out`, and the residues to a file; where only residues have scores, those to `out`."""
+        """Write the chains to `out`, and the residues to a file; where only residues have scores, those to `out`.
+
+        Where only chains have scores the file gets these.
+        """
+        if not self.residue_scores and residues is not None and str(residues) != "-":
+            with residues.open("w") as file:
+                self.write_proteins(file)
+            return
+        if not self.residue_scores:
+            self.write_proteins(out)
+            return
         if residues is not None and str(residues) != "-":
             with residues.open("w") as file:
                 self.write_residues(file)
@@ -87,6 +111,9 @@ class Predictions:
         """
         from tertia.structure.write_pdb import pdb_text
 
+        if not self.residue_scores:
+            found = "the head scores whole proteins only"
+            return [], [InputError(str(folder), found=found, allowed="heads with scores of residues")]
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         paths, refused, taken = [], [], set()
@@ -119,8 +146,8 @@ def predict(
 
     Parameters
     ----------
-    task: "quality" or "interface" for the shipped head, or a folder that `finetune` wrote.
-    inputs: structures: files, folders, globs, tar archives, "-", or chains.
+    task: "quality" or "interface" for the shipped head, or a folder that `finetune` wrote; any task with `head`.
+    inputs: structures or FASTA: files, folders, globs, tar archives, "-", or chains.
     head: a folder that `finetune` wrote for this task, instead of the shipped head.
     model, assembly: which model of each file, and which biological assembly.
     jobs: processes that read files.
@@ -129,7 +156,8 @@ def predict(
 
     Raises
     ------
-    CheckpointError: no such head, one of another task, or trained on features that a structure alone does not have.
+    CheckpointError: no such head, one of another task, of pairs of proteins, or trained on features that a structure
+        alone does not have.
     """
     from tertia.errors import CheckpointError
     from tertia.training.head import load_head
@@ -152,7 +180,7 @@ def predict(
             bar.advance()
     return Predictions(
         learnt.task.residue_scores, learnt.task.protein_scores, tuple(one for one in done if one is not None),
-        tuple(failed), learnt.calibration.get("threshold"),
+        tuple(failed), learnt.calibration.get("threshold"), learnt.task.kind,
     )  # fmt: skip
 
 
@@ -161,6 +189,11 @@ def _check_features(head: Head) -> None:
     from tertia.errors import CheckpointError
     from tertia.training.head import MODEL_HASHES
 
+    if head.learnt.task.level == "pair":
+        raise CheckpointError(
+            str(head.folder), found=f"is a head of the task {head.learnt.task.name}, which scores pairs of proteins",
+            allowed="heads that score one chain at a time", hint="tertia evaluate scores pairs of a benchmark",
+        )  # fmt: skip
     if head.learnt.widths.feature:
         raise CheckpointError(
             str(head.folder), found="was trained on profiles that a structure does not have",
@@ -201,9 +234,10 @@ def _one(head: Head, chain: Chain, embed: Any) -> Predicted | InputError:
     from tertia.data.example import Example
     from tertia.training.learning import make_items
 
-    if not chain.seen.any():
-        return InputError(chain.frame or chain.entry, chain.key, found="has no C-alpha", allowed="one residue or more")
     learnt = head.learnt
+    reads_structure = learnt.task.reads == "structure"
+    if reads_structure and not chain.seen.any():
+        return InputError(chain.frame or chain.entry, chain.key, found="has no C-alpha", allowed="one residue or more")
     try:
         example = Example(chain.key, (chain,), meta={"set": "", "target": ""})
         (prediction,) = learnt.predict(make_items(learnt.task, [example], embed))
@@ -211,7 +245,10 @@ def _one(head: Head, chain: Chain, embed: Any) -> Predicted | InputError:
         said = "".join(str(error).splitlines()[:1])[:200]
         found = f"could not be predicted ({type(error).__name__}: {said})"
         return InputError(chain.frame or chain.entry, chain.key, found=found)
-    return Predicted(chain, np.where(chain.seen[:, None], prediction.residue, np.nan), prediction.protein)
+    residue = prediction.residue if learnt.task.residue_scores else np.zeros((len(chain), 0))
+    return Predicted(
+        chain, np.where(chain.seen[:, None], residue, np.nan) if reads_structure else residue, prediction.protein
+    )
 
 
 def _chains(inputs: Any, failed: list[InputError], *, model: int, assembly: str | None, jobs: int) -> Iterator[Chain]:

@@ -41,7 +41,7 @@ def item_of(length: int, seed: int, *, embedded: bool = True) -> Item:
 def test_a_batch_holds_every_item_where_it_belongs() -> None:
     items = [item_of(length, seed) for seed, length in enumerate((12, 1, 20))]
     batch, plain = batch_of(items), join([item.graph for item in items])
-    assert batch.widths == Widths(feature=0, residue=3, edge=2)
+    assert batch.widths == Widths(feature=0, residue=3, edge=2, whole=3)
     assert batch.lengths == (12, 1, 20)
     assert torch.equal(batch.graph.values[:, :N_RESIDUE_VALUES], plain.values)
     assert torch.equal(batch.graph.geometry[:, :N_EDGE_VALUES], plain.geometry)
@@ -185,7 +185,7 @@ def test_deepppisp_gets_letters_features_and_embeddings(kind: str, sites_data: P
     with torch.no_grad():
         direct = network(Residues(*whole, torch.ones(1, len(example), dtype=torch.int64)))[0]
         found = task.scores(network, batch_of([item]))[0][:, 0]
-    assert item.widths == Widths(feature=29, residue=3, edge=0)
+    assert item.widths == Widths(feature=29, residue=3, edge=0, whole=3)
     assert torch.allclose(found, direct, atol=1e-5)
 
 

@@ -9,12 +9,16 @@ from typing import Annotated
 import typer
 
 from tertia.cli.app import AsJson, Assembly, Inputs, Jobs, Model, ModelNumber, app, evaluate_app, examples, leave, tell
-from tertia.finetune import DEFAULT_MODELS
+from tertia.finetune import DEFAULT_MODELS, default_models
 
-Task = Annotated[str, typer.Argument(help="quality or interface (tertia ls tasks).")]
+Task = Annotated[str, typer.Argument(help="One of tertia ls tasks: quality, localisation, ...")]
 Data = Annotated[Path, typer.Argument(help="Folder with the tables of the benchmark.")]
 Models = Annotated[
-    str, typer.Option(help="Joined by commas, with noise levels after @: distmap@3.28+0.552; empty for none.")
+    str | None,
+    typer.Option(
+        help="Joined by commas, with noise levels after @; empty for none.",
+        show_default=f"{DEFAULT_MODELS}; of sequences none",
+    ),
 ]
 Options = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE…", help="Options of the task and of learning.")]
 Cache = Annotated[Path | None, typer.Option(help="Folder in which embeddings are kept between runs.")]
@@ -24,6 +28,7 @@ Cache = Annotated[Path | None, typer.Option(help="Folder in which embeddings are
     epilog=examples(
         "tertia finetune quality quality_assessment -o heads/quality size=compact epochs=16",
         "tertia finetune interface ppi_sites -o heads/sites benchmark=graphppis features=computed",
+        "tertia finetune localisation localization -o heads/places --models runs/mine",
     )
 )
 def finetune(
@@ -31,7 +36,7 @@ def finetune(
     data: Data,
     options: Options = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the head.")] = ...,
-    models: Models = DEFAULT_MODELS,
+    models: Models = None,
     full: Annotated[bool, typer.Option("--full", help="Let the model itself learn too.")] = False,
     test: Annotated[bool, typer.Option("--test", help="Score the test sets too; once, at the end.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of weights and order.")] = 0,
@@ -49,7 +54,9 @@ def finetune(
 
 @app.command(
     epilog=examples(
-        "tertia predict quality model.pdb --structures shown", "tertia predict interface chain.cif -o sites.tsv"
+        "tertia predict quality model.pdb --structures shown",
+        "tertia predict interface chain.cif -o sites.tsv",
+        "tertia predict localisation chains.fasta --head heads/places",
     )
 )
 def predict(
@@ -67,7 +74,7 @@ def predict(
     jobs: Jobs = 1,
     threads: Annotated[int, typer.Option(min=0, help="Chains at a time; 0 takes all cores.")] = 0,
 ) -> None:
-    """Predict the quality of models, or the interaction sites of chains."""
+    """Predict the quality of models, the interaction sites of chains, or what sequences tell."""
     from tertia.predict import predict
 
     found = predict(
@@ -89,7 +96,7 @@ def evaluate_on(task: str):
         output: Annotated[
             Path | None, typer.Option("--output", "-o", help="Write OUTPUT.md, .json and .svg; else print the tables.")
         ] = None,
-        models: Models = DEFAULT_MODELS,
+        models: Models = None,
         sequence: Annotated[str, typer.Option(help="A model of sequences, for rows of its own.")] = "",
         paper: Annotated[str, typer.Option(help="A model of the paper's mode, for a row of its own.")] = "",
         rows: Annotated[str, typer.Option(help="Names of rows, joined by commas; all by default.")] = "",
@@ -102,8 +109,9 @@ def evaluate_on(task: str):
         from tertia.evaluate import evaluate_task
         from tertia.evaluate.page import table, write_page
 
+        given = default_models(task) if models is None else models
         report = evaluate_task(
-            task, data, models=models, sequence=sequence, paper=paper, options=options or (),
+            task, data, models=given, sequence=sequence, paper=paper, options=options or (),
             rows=[row for row in rows.split(",") if row], n_seeds=seeds, cache=cache, against=against or (),
             progress=True,
         )  # fmt: skip
@@ -122,9 +130,14 @@ def evaluate_on(task: str):
 for _task, _data, _option in (
     ("quality", "quality_assessment", "cad=true"),
     ("interface", "ppi_sites", "benchmark=graphppis"),
+    ("pair_binding", "protein_pairs", "benchmark=bernett"),
+    ("tcr_epitope", "tcr_epitope", "split=strict"),
+    ("localisation", "localization", "labels=places"),
+    ("homology", "remote_homology", "batch=128"),
+    ("secondary_structure", "secondary_structure", "most_train=2000"),
 ):
     _examples = examples(
-        f"tertia evaluate {_task} {_data} --seeds 1 --rows linear",
+        f"tertia evaluate {_task} {_data} --seeds 1 --rows constant",
         f"tertia evaluate {_task} {_data} {_option} -o docs/results/{_task} --cache evaluation",
     )
     evaluate_app.command(name=_task, epilog=_examples)(evaluate_on(_task))

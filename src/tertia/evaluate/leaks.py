@@ -10,6 +10,9 @@ import numpy as np
 from tertia.errors import CheckpointError
 
 IDENTITY = 0.3
+FEW = 500
+"""Up to so many different sequences are searched in every way there is; of more only by MMseqs2, where that is
+installed, for the built-in alignment takes seconds for each."""
 
 
 def clean_positions(
@@ -17,24 +20,39 @@ def clean_positions(
 ) -> dict[str, np.ndarray] | None:
     """Return the positions of the examples of each test set without a neighbour among the training chains.
 
-    None if nothing is known of the training chains.
+    An example of two chains is clean where both are. Different sequences are searched once, however many examples
+    they are in. None if nothing is known of the training chains.
 
     Parameters
     ----------
     against: stores or FASTA files with training chains; checkpoints that keep their training sequences add them.
     models: as in `encoders.parse_models`; "" for none.
     """
-    from tertia.data.leak import find_leaks, read_excluded
+    from tertia.data.leak import read_excluded
 
     sources = [*against, *_kept_sequences(models)]
     if not sources:
         return None
-    sequences = list(dict.fromkeys(one.chains[0].sequence for examples in tests.values() for one in examples))
-    leaking = {leak.chain for leak in find_leaks(sequences, sequences, read_excluded(sources), identity=IDENTITY)}
+    sequences = dict.fromkeys(c.sequence for examples in tests.values() for one in examples for c in one.chains)
+    leaking = _leaking(list(sequences), read_excluded(sources))
     return {
-        name: np.array([k for k, one in enumerate(examples) if one.chains[0].sequence not in leaking], dtype=int)
+        name: np.array(
+            [k for k, one in enumerate(examples) if not any(c.sequence in leaking for c in one.chains)], dtype=int
+        )
         for name, examples in tests.items()
     }
+
+
+def _leaking(sequences: Sequence[str], known: Sequence[Any]) -> set[str]:
+    """Return the sequences that neighbour a known one; those that are known themselves need no search."""
+    from tertia.data.leak import find_leaks
+    from tertia.sequence import mmseqs
+
+    seen = {record.sequence for record in known}
+    others = [sequence for sequence in sequences if sequence not in seen]
+    tool = "mmseqs" if len(others) > FEW and mmseqs.program() else "auto"
+    found = find_leaks(others, others, known, identity=IDENTITY, tool=tool)
+    return (seen & set(sequences)) | {leak.chain for leak in found}
 
 
 def _kept_sequences(models: str) -> list[str]:

@@ -1,12 +1,12 @@
-"""What stands in every table of a task: trivial baselines, controls, embeddings, and the published figures."""
+"""What stands in every table of a task: trivial baselines, controls, embeddings."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-CONSTANT = "constant"
-"""In place of a network: the mean of the training targets."""
+from tertia.evaluate.trivial import BASELINES, CONSTANT
+
 AVERAGED = "-averaged"
 """Behind the name of a row: its seeds predict together."""
 
@@ -18,7 +18,7 @@ class Row:
     name: str
     label: str
     models: str = ""  # as in `encoders.parse_models`; "" = no embeddings
-    options: tuple[str, ...] = ()  # key=value for the task and for learning, or CONSTANT alone
+    options: tuple[str, ...] = ()  # key=value for the task and for learning, or one of BASELINES alone
     role: str = ""  # "features" and "fresh" are what the others are compared with
     averaged: bool = False  # one row of the mean of what all seeds predict, not the mean figure of the seeds
 
@@ -27,6 +27,11 @@ class Row:
         """Name of the row whose networks these are."""
         return self.name.removesuffix(AVERAGED)
 
+    @property
+    def baseline(self) -> str:
+        """What stands in place of a network, one of BASELINES; "" for a network."""
+        return self.options[0] if self.options and self.options[0] in BASELINES else ""
+
 
 _GRAPHQA = ("size=compact", "epochs=10", "learning_rate=0.003")
 _WIDE = ("network_kind=wide", "size=compact", "epochs=12", "learning_rate=0.001")
@@ -34,6 +39,13 @@ _DEEPPPISP = ("network_kind=deepppisp", "batch=32", "epochs=8", "learning_rate=0
 _GRAPH = ("width=64", "n_rounds=4", "epochs=12", "learning_rate=0.001", "batch=3")
 _LENGTH = ("network_kind=length", "epochs=20", "learning_rate=0.03")
 _LINEAR = ("network_kind=linear", "epochs=12", "learning_rate=0.003")
+_PAIRS = ("network_kind=mlp", "epochs=10", "learning_rate=0.001", "weight_decay=0.001")
+_PEPTIDES = ("network_kind=mlp", "epochs=15", "learning_rate=0.001", "weight_decay=0.001")
+_PROTEINS = ("network_kind=linear", "epochs=20", "learning_rate=0.003", "weight_decay=0.01")
+_PLACES_CNN = ("network_kind=cnn", "longest=600", "epochs=8", "learning_rate=0.002")
+_FOLDS_CNN = ("network_kind=cnn", "epochs=12", "learning_rate=0.002")
+_WINDOW = ("network_kind=linear", "epochs=6", "learning_rate=0.002")
+_STATES_CNN = ("network_kind=cnn", "epochs=6", "learning_rate=0.002")
 
 
 def rows_of(task: str, *, structure: str, sequence: str = "", paper: str = "") -> tuple[Row, ...]:
@@ -42,9 +54,13 @@ def rows_of(task: str, *, structure: str, sequence: str = "", paper: str = "") -
     Parameters
     ----------
     structure: the model under test; its untrained twin is added as control. "": only rows without embeddings.
-    sequence, paper: a model of sequences alone and one of the paper's mode, where there are such.
+    sequence, paper: for tasks on structures a model of sequences alone and one of the paper's mode, where there are
+        such; for tasks on sequences two models more.
     """
-    make = {"quality": _quality, "interface": _interface}[task]
+    make = {
+        "quality": _quality, "interface": _interface, "pair_binding": _pair_binding, "tcr_epitope": _tcr_epitope,
+        "localisation": _localisation, "homology": _homology, "secondary_structure": _secondary_structure,
+    }[task]  # fmt: skip
     return make(structure, sequence, paper)
 
 
@@ -88,7 +104,7 @@ def _quality(structure: str, sequence: str, paper: str) -> tuple[Row, ...]:
         Row("linear", "linear, features of a window", options=_LINEAR, role="features"),
         *(probes if structure else ()),
         *_with_embeddings("graphqa-", _GRAPHQA, structure, sequence, paper, suffix="GraphQA, "),
-        *_and_averaged(_with_embeddings("wide-", _WIDE, structure, sequence, "", suffix="ours, ")),
+        *_and_averaged(_with_embeddings("wide-", _WIDE, structure, sequence, paper, suffix="ours, ")),
     )
 
 
@@ -97,44 +113,64 @@ def _interface(structure: str, sequence: str, paper: str) -> tuple[Row, ...]:
         Row("constant", "share of sites in training", options=(CONSTANT,)),
         Row("linear", "logistic regression, window", options=_LINEAR),
         *_with_embeddings("deepppisp-", _DEEPPPISP, structure, sequence, paper, suffix="DeepPPISP, "),
-        *_and_averaged(_with_embeddings("graph-", _GRAPH, structure, sequence, "", suffix="graph, ")),
+        *_and_averaged(_with_embeddings("graph-", _GRAPH, structure, sequence, paper, suffix="graph, ")),
         *_with_embeddings(
             "computed-", (*_GRAPH, "features=computed"), structure, "", "", suffix="graph, no profiles, "
         ),
     )
 
 
-PUBLISHED: dict[tuple[str, str], Sequence[tuple[str, dict[str, float]]]] = {
-    ("quality", "test"): (
-        ("Guo et al. 2022, GraphQA alone (CASP13)", {"gdt_ts R": 0.793, "gdt_ts RMSE": 0.201, "gdt_ts R_target": 0.751,
-         "gdt_ts z": 1.026, "gdt_ts FRL_5": 0.045, "local lddt rho": 0.774, "local lddt rho_decoy": 0.510,
-         "local cad rho": 0.637, "local cad rho_decoy": 0.390}),
-        ("Guo et al. 2022, + sequence (CASP13)", {"gdt_ts R": 0.799, "gdt_ts RMSE": 0.158, "gdt_ts R_target": 0.772,
-         "gdt_ts z": 1.101, "gdt_ts FRL_5": 0.037, "local lddt rho": 0.754, "local lddt rho_decoy": 0.502,
-         "local cad rho": 0.624, "local cad rho_decoy": 0.387}),
-        ("Guo et al. 2022, + structure (CASP13)", {"gdt_ts R": 0.848, "gdt_ts RMSE": 0.133, "gdt_ts R_target": 0.787,
-         "gdt_ts z": 1.345, "gdt_ts FRL_5": 0.031, "local lddt rho": 0.800, "local lddt rho_decoy": 0.534,
-         "local cad rho": 0.667, "local cad rho_decoy": 0.424}),
-        ("GraphQA (Baldassarre et al. 2021, CASP13)", {"gdt_ts R": 0.855, "gdt_ts RMSE": 0.130,
-         "gdt_ts R_target": 0.779, "gdt_ts z": 1.274, "gdt_ts FRL": 0.081, "gdt_ts FRL_5": 0.030,
-         "local lddt rho": 0.797, "local lddt rho_decoy": 0.527}),
-    ),
-    ("interface", "test_70"): (
-        ("Guo et al. 2022, DeepPPISP alone", {"oracle ACC": 0.589, "oracle P": 0.270, "oracle R": 0.623,
-         "oracle F": 0.377, "oracle MCC": 0.163}),
-        ("Guo et al. 2022, + sequence", {"oracle ACC": 0.592, "oracle P": 0.274, "oracle R": 0.635,
-         "oracle F": 0.382, "oracle MCC": 0.174}),
-        ("Guo et al. 2022, + structure", {"oracle ACC": 0.621, "oracle P": 0.285, "oracle R": 0.601,
-         "oracle F": 0.386, "oracle MCC": 0.185}),
-        ("DeepPPISP (Zeng et al. 2020)", {"AUROC": 0.671, "AUPRC": 0.320, "oracle ACC": 0.655, "oracle P": 0.303,
-         "oracle R": 0.577, "oracle F": 0.397, "oracle MCC": 0.206}),
-    ),
-    ("interface", "Test_60"): (
-        ("GraphPPIS (Yuan et al. 2022)", {"AUROC": 0.786, "AUPRC": 0.429, "oracle F": 0.451, "oracle MCC": 0.333}),
-        ("AGAT-PPIS (Zhou et al. 2023)", {"AUROC": 0.867, "AUPRC": 0.574, "oracle F": 0.569, "oracle MCC": 0.484}),
-    ),
-    ("interface", "Test_315"): (
-        ("GraphPPIS (Yuan et al. 2022)", {"AUPRC": 0.423, "oracle MCC": 0.336}),
-    ),
-}  # fmt: skip
-"""Figures as printed; those of quality are of other models (CASP13), so only their differences compare."""
+# --- sequences -----------------------------------------------------------------------------------------------------
+
+
+def _probes(
+    prefix: str, label: str, options: tuple[str, ...], given: tuple[str, str, str], *, alone: str
+) -> list[Row]:  # fmt: skip
+    """Return one network without embeddings (`alone` says on what), on untrained weights, and on each model given."""
+    models, *others = given
+    rows = [Row(f"{prefix}-features", f"{label}, {alone}", options=options, role="features")]
+    if models:
+        rows.append(Row(f"{prefix}-fresh", f"{label} + untrained weights", _fresh(models), options, role="fresh"))
+    for name, other in zip(("sequence", "paper"), others, strict=True):
+        rows += [Row(f"{prefix}-{name}", f"{label} + {other}", other, options)] if other else []
+    return [*rows, Row(f"{prefix}-model", f"{label} + {models}", models, options)] if models else rows
+
+
+def _trivial(*named: tuple[str, str]) -> list[Row]:
+    return [Row(name, label, options=(name,)) for name, label in named]
+
+
+_SHARES = (CONSTANT, "the most frequent class")
+_COMPOSITION = ("composition", "logistic regression on composition and length")
+_NEAREST = ("neighbours", "nearest by shared words of three letters")
+_DEGREE = ("degree", "degrees of the two in training pairs")
+
+
+def _pair_binding(*given: str) -> tuple[Row, ...]:
+    trivial = _trivial(_SHARES, _COMPOSITION, _NEAREST, _DEGREE)
+    return (*trivial, *_probes("probe", "symmetric network", _PAIRS, given, alone="composition and length alone"))
+
+
+def _tcr_epitope(*given: str) -> tuple[Row, ...]:
+    trivial = _trivial(_SHARES, _COMPOSITION, _NEAREST, _DEGREE)
+    return (*trivial, *_probes("probe", "network", _PEPTIDES, given, alone="composition and length alone"))
+
+
+def _localisation(*given: str) -> tuple[Row, ...]:
+    cnn = Row("cnn", "convolution over one-hot letters", options=_PLACES_CNN)
+    probes = _probes("probe", "linear probe", _PROTEINS, given, alone="composition and length alone")
+    return (*_trivial(_SHARES, _COMPOSITION, _NEAREST), cnn, *probes)
+
+
+def _homology(*given: str) -> tuple[Row, ...]:
+    cnn = Row("cnn", "convolution over one-hot letters", options=_FOLDS_CNN)
+    probes = _probes("probe", "linear probe", _PROTEINS, given, alone="composition and length alone")
+    return (*_trivial(_SHARES, _COMPOSITION, _NEAREST), cnn, *probes)
+
+
+def _secondary_structure(*given: str) -> tuple[Row, ...]:
+    return (
+        *_trivial(_SHARES, ("letters", "what the letter of a residue mostly is")),
+        *_probes("probe", "linear, window", _WINDOW, given, alone="one-hot letters"),
+        *_probes("cnn", "convolution", _STATES_CNN, given, alone="one-hot letters"),
+    )

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tertia.errors import InputError
-from tertia.evaluate.rows import CONSTANT, Row, rows_of
+from tertia.evaluate.rows import Row, rows_of
+from tertia.evaluate.trivial import trivial_predictions
 from tertia.progress import Progress
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def evaluate_task(
 
     Parameters
     ----------
-    task: "quality", "interface".
+    task: one of `tasks.TASKS`.
     data: folder of the benchmark.
     models: under test, as in `encoders.parse_models`; the table adds its untrained twin. "": no embeddings.
     sequence, paper: further models for the table.
@@ -113,10 +114,11 @@ def _chosen_rows(rows: tuple[Row, ...], names: Sequence[str]) -> tuple[Row, ...]
 
 
 class Graphs:
-    """The residue graphs of all examples, built when a row first needs them, and the digest that runs are kept by."""
+    """The residue graphs of all structures, built when a row first needs them, and the digest that runs are kept by."""
 
     def __init__(self, task: Any, examples: Mapping[str, list[Any]]) -> None:
-        self.task, self.examples, self.digest = task, examples, _digest(examples)
+        self.task, self.examples = task, examples
+        self.digest = _digest(examples, coordinates=task.reads == "structure")
         self._of_split: dict[str, list[Any]] = {}
 
     def __getitem__(self, split: str) -> list[Any]:
@@ -130,64 +132,83 @@ def _runs(
     n_seeds: int, bar: Any,
 ) -> Runs:  # fmt: skip
     """Return what each seed of a row predicts; finished runs come from the cache."""
-    from tertia.training.learning import constant_predictions, learn
+    from tertia.training.learning import learn
 
     paths = [_path(cache, task, row, options, graphs.digest, seed) for seed in range(n_seeds)]
+    if row.baseline:
+        return [_trivial_run(row, examples, graphs, paths[0], bar)] * n_seeds
     if not all(path.is_file() for path in paths):
         chosen, settings = _of_row(task, row, options)
         items = _items(chosen, row, examples, graphs, cache, bar)
         bar.step(row.label, total=n_seeds)
         for seed, path in enumerate(paths):
             if not path.is_file():
-                if CONSTANT in row.options:
-                    made = {split: constant_predictions(items, split) for split in examples if split != "train"}
-                    _write(path, made, {"scale": 1.0, "offset": 0.0, "threshold": 0.0})
-                else:
-                    learnt = learn(chosen, examples, items, settings=settings, seed=seed)
-                    made = {split: learnt.predict(items[split]) for split in examples if split != "train"}
-                    _write(path, made, dict(learnt.calibration))
+                learnt = learn(chosen, examples, items, settings=settings, seed=seed)
+                made = {split: learnt.predict(items[split]) for split in examples if split != "train"}
+                _write(path, made, dict(learnt.calibration))
             bar.advance()
     return [_read(path, examples) for path in paths]
+
+
+def _trivial_run(
+    row: Row, examples: Mapping[str, list[Any]], graphs: Graphs, path: Path, bar: Any
+) -> tuple[dict[str, list[Prediction]], dict[str, float]]:
+    """Return what a row without a network says, the same for every seed."""
+    from tertia.training.learning import constant_predictions, make_items
+
+    if not path.is_file():
+        bar.step(row.label)
+        if graphs.task.reads == "sequence":
+            _write(path, *trivial_predictions(row.baseline, graphs.task, examples))
+        else:
+            items = {split: make_items(graphs.task, part, graphs=graphs[split]) for split, part in examples.items()}
+            made = {split: constant_predictions(items, split) for split in examples if split != "train"}
+            _write(path, made, {"scale": 1.0, "offset": 0.0, "threshold": 0.0})
+    return _read(path, examples)
 
 
 def _of_row(task: str, row: Row, options: Sequence[str]) -> tuple[Any, Any]:
     from tertia.recipe import read_task
 
-    return read_task(task, options, defaults=[option for option in row.options if option != CONSTANT])
+    return read_task(task, options, defaults=() if row.baseline else row.options)
 
 
 def _items(
     task: Any, row: Row, examples: Mapping[str, list[Any]], graphs: Graphs, cache: Path, bar: Any
 ) -> dict[str, list[Any]]:
     from tertia.encoders import open_side_by_side
-    from tertia.training.learning import make_items
+    from tertia.training.learning import make_items, n_steps
 
     embed = None
     if row.models:
         chains = [example.chains[0] for example in examples["train"]]
         embed = open_side_by_side(row.models, calibration=chains, cache=cache / "embeddings")
-    bar.step(f"embeddings: {row.label}", total=sum(map(len, examples.values())))
-    return {split: make_items(task, part, embed, bar.advance, graphs=graphs[split]) for split, part in examples.items()}
+    bar.step(f"embeddings: {row.label}", total=sum(n_steps(task, part) for part in examples.values()))
+    kept = task.reads == "structure"  # letters are soon read, and networks do not all read the same
+    return {
+        split: make_items(task, part, embed, bar.advance, graphs=graphs[split] if kept else None)
+        for split, part in examples.items()
+    }
 
 
 def _path(cache: Path, task: str, row: Row, options: Sequence[str], data: str, seed: int) -> Path:
     """Return the file of one run; models go by the SHA-256 of their weights, examples by `data`, their digest."""
     from tertia.encoders import hashes_of
 
-    how = CONSTANT if CONSTANT in row.options else repr(_of_row(task, row, options))
+    how = row.baseline or repr(_of_row(task, row, options))
     key = json.dumps([task, row.models, hashes_of(row.models), how, data, seed])
     return cache / "runs" / f"{task}-{row.trained}-{seed}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.npz"
 
 
-def _digest(examples: Mapping[str, list[Any]]) -> str:
-    """Return a hash of what is learnt from and tried on: residues, coordinates, features and answers."""
+def _digest(examples: Mapping[str, list[Any]], *, coordinates: bool = True) -> str:
+    """Return a hash of what is learnt from and tried on: residues, coordinates if they are, features and answers."""
     digest = hashlib.sha256()
     for split, part in examples.items():
         for one in part:
             names = sorted(one.features)
             digest.update(f"{split} {one.id} {one.sequence} {sorted(one.meta.items())} {names}".encode())
-            coordinates = [chain.alpha for chain in one.chains]
-            for array in (*coordinates, one.target, *(one.features[name] for name in names)):
+            places = [chain.alpha for chain in one.chains] if coordinates else ()
+            for array in (*places, one.target, *(one.features[name] for name in names)):
                 if array is not None:
                     digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()

@@ -76,6 +76,24 @@ def residue_graph(sequence: str, alpha: np.ndarray) -> Graph:
     )  # fmt: skip
 
 
+def sequence_graph(sequence: str) -> Graph:
+    """Build the graph of a chain without coordinates: letters, no edges; of the values only the place in the chain.
+
+    Parameters
+    ----------
+    sequence: (L,) letters; none at all for what is known by the vector of its protein alone.
+    """
+    length, none = len(sequence), torch.zeros(0, dtype=torch.int64)
+    values = torch.zeros(length, N_RESIDUE_VALUES)
+    values[:, -1] = torch.arange(length) / max(length - 1, 1)
+    return Graph(
+        letter=torch.from_numpy(letter_indices(sequence).astype(np.int64)),
+        state=torch.zeros(length, dtype=torch.int64), values=values, source=none, sink=none,
+        geometry=torch.zeros(0, N_EDGE_VALUES), distance=torch.zeros(0), separation=none,
+        model=torch.zeros(length, dtype=torch.int64),
+    )  # fmt: skip
+
+
 def extend(graph: Graph, *, residue: np.ndarray | None = None, edge: np.ndarray | None = None) -> Graph:
     """Append features or embeddings to the values of residues, (N, C), and of edges, (E, C); NaN becomes 0."""
     added = {}

@@ -37,13 +37,16 @@ class WindowProbe(nn.Module):
         return self.residue(window), self.protein(mean_by(window, graph.model, graph.n_models))
 
 
-def windows(values: torch.Tensor, protein: torch.Tensor, reach: int) -> torch.Tensor:
-    """Return (N, (2 reach + 1) C): each row beside its neighbours, zero where they belong to another protein."""
-    n_rows = len(values)
-    padded = F.pad(values, (0, 0, reach, reach))
-    owner = F.pad(protein, (reach, reach), value=-1)
+def windows(values: torch.Tensor, protein: torch.Tensor, reach: int, *, step: int = 1) -> torch.Tensor:
+    """Return (N, (2 reach + 1) C): each row beside its neighbours, zero where they belong to another protein.
+
+    With a step only every so many rows are taken, up to `reach * step` away.
+    """
+    n_rows, edge = len(values), reach * step
+    padded = F.pad(values, (0, 0, edge, edge))
+    owner = F.pad(protein, (edge, edge), value=-1)
     parts = [
         padded[k : k + n_rows] * (owner[k : k + n_rows] == protein)[:, None].to(values.dtype)
-        for k in range(2 * reach + 1)
+        for k in range(0, 2 * edge + 1, step)
     ]
     return torch.cat(parts, dim=1)

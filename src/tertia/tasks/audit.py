@@ -1,7 +1,7 @@
 """Look for what makes a test easy: proteins, pairs or clusters shared between splits, and degrees that tell the label.
 
 Nothing is dropped here unasked. `overlaps` and `degrees` count; `without_shared_sequences` and `without_shared_pairs`
-part a list of examples in two and return both; `cut_by_cluster` cuts a validation set whose proteins are new.
+part a list of examples in two and return both; `cut_by_cluster` and `cut_by_protein` cut validation sets of new ones.
 """
 
 from __future__ import annotations
@@ -148,6 +148,22 @@ def cut_by_cluster(
     part = split_clusters(found.cluster.tolist(), names, fractions=(1.0 - share, share, 0.0), seed=seed)
     valid = {id(example) for example, name in zip(examples, part, strict=True) if name == "valid"}
     return _parted(examples, lambda example: id(example) in valid)
+
+
+def cut_by_protein(
+    pairs: Sequence[Example], *, share: float = 0.1, seed: int = 0
+) -> tuple[list[Example], list[Example]]:
+    """Return pairs to train on and to validate with: each of the latter has a protein that no training pair has.
+
+    Parameters
+    ----------
+    share: of the proteins that are kept for validation, drawn with the seed; about twice as many of the pairs are.
+    """
+    proteins = sorted(_sequences(pairs))
+    n_kept = round(share * len(proteins))
+    chosen = np.random.default_rng(seed).choice(len(proteins), size=n_kept, replace=False)
+    kept = {proteins[k] for k in chosen}
+    return _parted(pairs, lambda pair: any(chain.sequence in kept for chain in pair.chains))
 
 
 def _groups(sequences: Mapping[str, set[str]], identity: float, tool: str, threads: int) -> dict[str, set[int]]:

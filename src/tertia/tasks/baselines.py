@@ -14,6 +14,7 @@ import numpy as np
 
 from tertia.data.example import Example
 from tertia.residues import N_INDICES, letter_indices
+from tertia.sequence.composition import N_COMPOSITION, composition_of
 
 MOST_NEIGHBOURS = 20
 _LETTERS = N_INDICES - 1  # 20 and unknown
@@ -59,12 +60,11 @@ def composition(examples: Sequence[Example]) -> np.ndarray:
     Of pairs (n, 44): the sum of both proteins' numbers and their absolute difference, the same in either order.
     """
     if not examples:
-        return np.zeros((0, _LETTERS + 1))
-    of_sequence = {chain.sequence: _letters(chain.sequence) for example in examples for chain in example.chains}
-    first = np.stack([of_sequence[example.chains[0].sequence] for example in examples])
+        return np.zeros((0, N_COMPOSITION))
+    first = np.stack([composition_of(example.chains[0].sequence) for example in examples])
     if len(examples[0].chains) == 1:
         return first
-    second = np.stack([of_sequence[example.chains[1].sequence] for example in examples])
+    second = np.stack([composition_of(example.chains[1].sequence) for example in examples])
     return np.concatenate([first + second, np.abs(first - second)], axis=1)
 
 
@@ -233,11 +233,6 @@ def _ends(pairs: Sequence[Example], number: dict[str, int]) -> tuple[np.ndarray,
     """Return the numbers of the first and of the second proteins of pairs, (n,) each."""
     ends = np.array([[number[chain.sequence] for chain in pair.chains] for pair in pairs], np.int64).reshape(-1, 2)
     return ends[:, 0], ends[:, 1]
-
-
-def _letters(sequence: str) -> np.ndarray:
-    counts = np.bincount(letter_indices(sequence), minlength=N_INDICES)[1:]
-    return np.append(counts / max(len(sequence), 1), np.log(max(len(sequence), 1)))
 
 
 def _classes(examples: Sequence[Example]) -> np.ndarray:

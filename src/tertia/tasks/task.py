@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -13,12 +14,15 @@ import torch
 from tertia.data.example import Example
 from tertia.nn.residue_graph import N_RESIDUE_VALUES, Graph, join
 
+LEVELS = ("protein", "residue", "edge")
+"""Of embeddings, as the fields of `Vectors`; what a task does not need has no channels."""
+
 
 @dataclass(frozen=True)
 class Vectors:
     """Embeddings of one example, those of several models side by side in the channels."""
 
-    protein: Any  # (D,) float32, numpy or torch
+    protein: Any  # (D,) float32, numpy or torch; of several chains a tuple with those of each, which pairs share
     residue: Any  # (L, D) float32
     edge: Any  # (E, C), of the edges of the residue graph; C = 0 where no model has a pair level
 
@@ -29,14 +33,18 @@ class Item:
 
     graph: Graph  # values of residues: geometry, then features; no embeddings
     vectors: Vectors | None  # None: without embeddings
-    residue_target: np.ndarray  # (L, K) NaN where unknown
-    protein_target: np.ndarray  # (M,) NaN where unknown
+    residue_target: np.ndarray  # (L, K) NaN where unknown; or (L, 1), the number of a class
+    protein_target: np.ndarray  # (M,) NaN where unknown; or (1,), the number of a class
+    protein_values: tuple[np.ndarray, ...] = ()  # (P,) of each chain, its own features
 
     @property
     def widths(self) -> Widths:
         """Channels of each input."""
-        edge, residue = (0, 0) if self.vectors is None else (self.vectors.edge.shape[1], self.vectors.residue.shape[1])
-        return Widths(self.graph.values.shape[1] - N_RESIDUE_VALUES, residue, edge)
+        feature, own = self.graph.values.shape[1] - N_RESIDUE_VALUES, sum(map(len, self.protein_values))
+        if self.vectors is None:
+            return Widths(feature, protein=own)
+        whole = sum(map(len, _parts(self.vectors.protein)))
+        return Widths(feature, self.vectors.residue.shape[1], self.vectors.edge.shape[1], own, whole)
 
 
 @dataclass(frozen=True)
@@ -44,8 +52,10 @@ class Widths:
     """How many channels a network finds behind what the residue graph has anyway."""
 
     feature: int = 0
-    residue: int = 0  # of embeddings, for the protein as many
+    residue: int = 0  # of embeddings
     edge: int = 0
+    protein: int = 0  # features of the protein itself, of all chains
+    whole: int = 0  # of embeddings of the protein, of all chains
 
 
 @dataclass(frozen=True)
@@ -53,7 +63,7 @@ class Batch:
     """Several items side by side."""
 
     graph: Graph  # values: geometry, features, embeddings; geometry of edges: embeddings behind it
-    protein: torch.Tensor  # (B, D) embeddings
+    protein: torch.Tensor  # (B, P + D) features of all chains, then embeddings of all chains
     residue_target: torch.Tensor  # (N, K)
     protein_target: torch.Tensor  # (B, M)
     widths: Widths
@@ -82,17 +92,22 @@ class Task(Protocol):
     """A frozen dataclass whose fields are the options of a task."""
 
     name: ClassVar[str]
-    level: ClassVar[str]  # residue, protein, or both
+    level: ClassVar[str]  # residue, protein, or both; pair, of two proteins
     kind: ClassVar[str]  # labels or values
+    reads: ClassVar[str]  # structure or sequence
     citation: ClassVar[str]
-    residue_scores: ClassVar[tuple[str, ...]]  # K names
-    protein_scores: ClassVar[tuple[str, ...]]  # M names
+    needs: tuple[str, ...]  # of LEVELS, which embeddings it takes; may depend on the options, as all below
+    residue_scores: tuple[str, ...]  # K names
+    protein_scores: tuple[str, ...]  # M names
 
     def read(self, data: Path) -> Mapping[str, list[Example]]:
         """Return "train", "valid", and the test sets under their names."""
 
     def graph(self, example: Example) -> Graph:
-        """Return residues and the edges between them; the same whatever the options."""
+        """Return residues and the edges between them; of structures the same whatever the options.
+
+        Where nothing is taken but vectors of proteins there are no residues in it.
+        """
 
     def item(self, example: Example, graph: Graph, vectors: Vectors | None) -> Item:
         """Put an example together, with its features; without a target all is NaN."""
@@ -129,19 +144,47 @@ class Task(Protocol):
 
 def batch_of(items: Sequence[Item]) -> Batch:
     """Put items side by side."""
+    if not any(len(item.graph.letter) for item in items):
+        return _batch_of_vectors(items)
     graph, widths = join([item.graph for item in items]), items[0].widths
-    protein = torch.zeros(len(items), 0)
     values, geometry = [graph.values], [graph.geometry]
     if items[0].vectors is not None:
         values.append(_stacked([item.vectors.residue for item in items]))
         geometry.append(_stacked([item.vectors.edge for item in items]))
-        protein = _stacked([item.vectors.protein[None] for item in items])
     columns = vars(graph) | {"values": torch.cat(values, dim=1), "geometry": torch.cat(geometry, dim=1)}
     return Batch(
-        Graph(**columns), protein, _stacked([item.residue_target for item in items]),
+        Graph(**columns), _protein_rows(items), _stacked([item.residue_target for item in items]),
         _stacked([item.protein_target[None] for item in items]), widths,
         tuple(len(item.graph.letter) for item in items),
     )  # fmt: skip
+
+
+def _batch_of_vectors(items: Sequence[Item]) -> Batch:
+    """Put items without residues side by side: hundreds of graphs of nothing need not be joined."""
+    first = items[0]
+    target = _stacked([item.protein_target for item in items]).reshape(len(items), -1)
+    nothing = torch.zeros(0, first.residue_target.shape[1])
+    graph = Graph(**vars(first.graph) | {"n_models": len(items)})
+    return Batch(graph, _protein_rows(items), nothing, target, first.widths, (0,) * len(items))
+
+
+def _protein_rows(items: Sequence[Item]) -> torch.Tensor:
+    """Return (B, P + D): of each item the features of its chains, then the embeddings."""
+    parts = [_side_by_side([item.protein_values for item in items])]
+    if items[0].vectors is not None:
+        parts.append(_side_by_side([_parts(item.vectors.protein) for item in items]))
+    return torch.cat(parts, dim=1)
+
+
+def _side_by_side(rows: Sequence[tuple[Any, ...]]) -> torch.Tensor:
+    """Return (B, C) from rows that are in parts, each (c,)."""
+    if not rows[0]:
+        return torch.zeros(len(rows), 0)
+    return _stacked(list(chain.from_iterable(rows))).reshape(len(rows), -1)
+
+
+def _parts(protein: Any) -> tuple[Any, ...]:
+    return protein if isinstance(protein, tuple) else (protein,)
 
 
 def _stacked(rows: Sequence[Any]) -> torch.Tensor:

@@ -18,6 +18,8 @@ from tertia.training.supervised import History, Supervision, fit_supervised
 
 PREDICTED_AT_A_TIME = 8
 """Examples of a batch when nothing is learnt; what a network says does not depend on it."""
+VECTORS_AT_A_TIME = 4096
+"""The same, where an example is no more than a vector."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +45,12 @@ def make_items(
 
     Parameters
     ----------
-    embed: of a chain and the edges (source, sink); None goes without embeddings.
-    done: called after each example.
+    embed: of a chain and the edges (source, sink), for tasks on sequences a `SideBySide`; None goes without embeddings.
+    done: called after each example; for tasks on sequences after each different chain, see `n_steps`.
     graphs: of the examples, where they were built before.
     """
+    if task.reads == "sequence":
+        return _sequence_items(task, examples, embed, done)
     items = []
     for position, example in enumerate(examples):
         graph = task.graph(example) if graphs is None else graphs[position]
@@ -54,6 +58,38 @@ def make_items(
         items.append(task.item(example, graph, vectors))
         done()
     return items
+
+
+def n_steps(task: Task, examples: Sequence[Example]) -> int:
+    """Return how often `make_items` calls `done`."""
+    return len(examples) if task.reads != "sequence" else len(_chains(examples))
+
+
+def _chains(examples: Sequence[Example]) -> dict[Any, None]:
+    """Return the different chains of examples, in order."""
+    return dict.fromkeys(chain for example in examples for chain in example.chains)
+
+
+def _sequence_items(task: Task, examples: Sequence[Example], embed: Any, done: Callable[[], None]) -> list[Item]:
+    """Put examples together; each chain is embedded once, and what is made of it is shared."""
+    of_chain = {} if embed is None else embed.of_sequences(list(_chains(examples)), task.needs, done)
+    items = []
+    for example in examples:
+        vectors = None if embed is None else together([of_chain[chain] for chain in example.chains])
+        items.append(task.item(example, task.graph(example), vectors))
+    if embed is None:
+        for _ in range(n_steps(task, examples)):
+            done()
+    return items
+
+
+def together(vectors: Sequence[Vectors]) -> Vectors:
+    """Return the vectors of the chains of an example as one; rows of residues follow each other."""
+    if len(vectors) == 1:
+        return vectors[0]
+    residue = [one.residue for one in vectors]
+    joined = torch.cat(residue) if isinstance(residue[0], torch.Tensor) else np.concatenate(residue)
+    return Vectors(tuple(row for one in vectors for row in one.protein), joined, vectors[0].edge)
 
 
 def learn(
@@ -100,14 +136,21 @@ class LiveEncoder:
     Parameters
     ----------
     family, network: of a checkpoint; embeddings are taken at the level of the family, with gradients.
+    task: on sequences, which puts items together itself; None for tasks on structures.
     """
 
-    def __init__(self, family: Any, network: torch.nn.Module) -> None:
+    def __init__(self, family: Any, network: torch.nn.Module, task: Task | None = None) -> None:
         self.family, self.network = family, network
+        self.task = task if task is not None and task.reads == "sequence" else None
 
     def embedded(self, items: Sequence[Item], examples: Sequence[Example]) -> list[Item]:
         """Return the items with embeddings."""
-        return [replace(item, vectors=self._vectors(item, one)) for item, one in zip(items, examples, strict=True)]
+        if self.task is None:
+            return [replace(item, vectors=self._vectors(item, one)) for item, one in zip(items, examples, strict=True)]
+        return [
+            self.task.item(example, item.graph, together([self._of_sequence(chain) for chain in example.chains]))
+            for item, example in zip(items, examples, strict=True)
+        ]
 
     def _vectors(self, item: Item, example: Example) -> Vectors:
         encoded = self.network.encode(collate([self.family.featurise(example.chains[0])]), pair=True)
@@ -115,6 +158,12 @@ class LiveEncoder:
         if encoded.pair is not None:
             edge = encoded.pair[0, item.graph.source, item.graph.sink]
         return Vectors(encoded.protein[0], encoded.residue[0], edge)
+
+    def _of_sequence(self, chain: Any) -> Vectors:
+        encoded = self.network.encode(collate([self.family.featurise(chain)]))
+        nothing = encoded.residue.new_zeros(0, 0)
+        protein = (encoded.protein[0],) if "protein" in self.task.needs else ()
+        return Vectors(protein, encoded.residue[0] if "residue" in self.task.needs else nothing, nothing)
 
 
 @torch.no_grad()
@@ -124,13 +173,14 @@ def raw_predictions(
 ) -> list[Prediction]:  # fmt: skip
     """Return what a network says of each item, before calibration."""
     out = []
-    for start in range(0, len(items), PREDICTED_AT_A_TIME):
-        rows = slice(start, start + PREDICTED_AT_A_TIME)
+    at_a_time = PREDICTED_AT_A_TIME if items and len(items[0].graph.letter) else VECTORS_AT_A_TIME
+    for start in range(0, len(items), at_a_time):
+        rows = slice(start, start + at_a_time)
         batch = batch_of(embedded(items[rows], rows))
-        residue, protein = task.scores(network, batch)
-        out += [
-            Prediction(a.numpy(), b.numpy()) for a, b in zip(residue.split(list(batch.lengths)), protein, strict=True)
-        ]
+        residue, protein = (scores.numpy() for scores in task.scores(network, batch))
+        last = np.cumsum(batch.lengths)
+        first = last - batch.lengths
+        out += [Prediction(residue[a:b], row) for a, b, row in zip(first, last, protein, strict=True)]
     return out
 
 

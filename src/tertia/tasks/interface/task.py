@@ -19,15 +19,14 @@ from tertia.tasks.interface.deepppisp import LONGEST, DeepPppisp, Residues, side
 from tertia.tasks.interface.network import InterfaceNetwork, site_loss
 from tertia.tasks.interface.tables import GRAPHPPIS_SETS, read_deepppisp, read_graphppis
 from tertia.tasks.metrics import average_precision, best_threshold, statistics
-from tertia.tasks.task import Batch, Figure, Item, Prediction, Vectors, Widths
+from tertia.tasks.metrics.calibration import logistic, platt
+from tertia.tasks.task import LEVELS, Batch, Figure, Item, Prediction, Vectors, Widths
 
 NETWORKS = ("graph", "deepppisp", "deepppisp_faithful", "linear")
 BENCHMARKS = {"deepppisp": 50, "graphppis": 35}
 """Proteins of the training set that are kept for validation: 50 as the text of DeepPPISP says, a tenth of Train_335;
 of a smaller set than the published ones at most a fifth."""
 FEATURES = ("profiles", "computed")
-LOG_SCALES, OFFSETS = (-5.0, 5.0), (-20.0, 20.0)
-"""Bounds of the calibration."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,8 @@ class Interface:
     name: ClassVar[str] = "interface"
     level: ClassVar[str] = "residue"
     kind: ClassVar[str] = "labels"
+    reads: ClassVar[str] = "structure"
+    needs: ClassVar[tuple[str, ...]] = LEVELS
     citation: ClassVar[str] = (
         "Zeng et al., Bioinformatics 36:1114 (2020); Yuan et al., Bioinformatics 38:125 (2022); Guo et al., AAAI 2022"
     )
@@ -120,23 +121,9 @@ class Interface:
         return site_loss(self.scores(network, batch)[0], batch.residue_target)
 
     def calibrate(self, examples: Sequence[Example], raw: Sequence[Prediction]) -> dict[str, float]:
-        """Return scale and offset of the logits (Platt 1999), and the threshold with the best F.
-
-        The scale is above 0, so that the order of the residues stays what the network says.
-        """
-        from scipy.optimize import minimize
-
+        """Return scale and offset of the logits, and the threshold with the best F."""
         label, logit, _ = _residues(examples, raw)
-        # Targets short of 0 and 1, Platt's own, keep the scale finite where all validation residues are told apart.
-        n_sites, n_others = label.sum(), (1.0 - label).sum()
-        wanted = np.where(label > 0, (n_sites + 1.0) / (n_sites + 2.0), 1.0 / (n_others + 2.0))
-
-        def cross_entropy(line: np.ndarray) -> float:
-            z = np.exp(line[0]) * logit + line[1]
-            return float((np.logaddexp(0.0, z) - wanted * z).mean())
-
-        line = minimize(cross_entropy, np.zeros(2), method="L-BFGS-B", bounds=(LOG_SCALES, OFFSETS)).x
-        fitted = {"scale": float(np.exp(line[0])), "offset": float(line[1])}
+        fitted = platt(label, logit)
         return fitted | self.decide(examples, [self.finish(one, fitted) for one in raw])
 
     def decide(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> dict[str, float]:
@@ -148,7 +135,7 @@ class Interface:
     def finish(self, raw: Prediction, calibration: Mapping[str, float]) -> Prediction:
         """Turn logits into probabilities."""
         z = calibration["scale"] * raw.residue.astype(np.float64) + calibration["offset"]
-        return Prediction(_logistic(z), raw.protein)
+        return Prediction(logistic(z), raw.protein)
 
     def validation_score(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> float:
         """Return the average precision; any rising function of the probabilities gives the same."""
@@ -174,10 +161,6 @@ class Interface:
             called = (score > threshold).astype(np.float64)
             out += [Figure(prefix + name, statistic, protein, (label, called)) for name, statistic in calls.items()]
         return out
-
-
-def _logistic(z: np.ndarray) -> np.ndarray:
-    return np.exp(-np.logaddexp(0.0, -z))  # does not overflow
 
 
 def _published(example: Example) -> np.ndarray:

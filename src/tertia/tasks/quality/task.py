@@ -17,7 +17,7 @@ from tertia.nn.window_probe import WindowProbe
 from tertia.tasks.metrics import global_agreement, local_agreement, statistics
 from tertia.tasks.quality.graphqa import GLOBAL_SCORES, LOCAL_SCORES, SIZES, GraphQa, LengthOnly, WideQa, squared_error
 from tertia.tasks.quality.tables import read_quality
-from tertia.tasks.task import Batch, Figure, Item, Prediction, Vectors, Widths
+from tertia.tasks.task import LEVELS, Batch, Figure, Item, Prediction, Vectors, Widths
 
 NETWORKS = ("graphqa", "wide", "linear", "length")
 SPREAD = 0.05
@@ -31,6 +31,8 @@ class Quality:
     name: ClassVar[str] = "quality"
     level: ClassVar[str] = "residue, protein"
     kind: ClassVar[str] = "values"
+    reads: ClassVar[str] = "structure"
+    needs: ClassVar[tuple[str, ...]] = LEVELS
     citation: ClassVar[str] = "Baldassarre et al., Bioinformatics 37:360 (2021); Guo et al., AAAI 2022"
     residue_scores: ClassVar[tuple[str, ...]] = LOCAL_SCORES
     protein_scores: ClassVar[tuple[str, ...]] = GLOBAL_SCORES
