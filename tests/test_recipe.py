@@ -52,6 +52,19 @@ def test_the_paper_recipe_is_the_published_one() -> None:
     assert (training.clip_norm, training.ema_decay, training.warmup_steps) == (0.0, 0.0, 0)
 
 
+def test_the_paper_recipe_of_the_language_model_is_the_published_one() -> None:
+    recipe, longer = read_recipe("pairlm_paper"), read_recipe("pairlm_longformer")
+    family, training = recipe.family, recipe.training
+    assert (family.architecture, family.width, family.n_layers, family.n_heads) == ("roberta", 768, 12, 12)
+    assert (family.inner, family.longest, family.dropout, family.masked_share) == (3072, 512, 0.1, 0.15)
+    assert (training.optimiser, training.betas, training.epsilon) == ("adamw", (0.9, 0.98), 1e-6)
+    assert (training.learning_rate, training.schedule, training.final_learning_rate) == (1e-4, "linear", 0.0)
+    assert (training.warmup_steps, training.batch, training.weight_decay) == (20_000, 128, 0.01)
+    family, training = longer.family, longer.training
+    assert (family.architecture, family.longest, family.window) == ("longformer", 2048, 512)
+    assert (training.learning_rate, training.warmup_steps, training.batch) == (7e-5, 512, 16)
+
+
 def test_a_recipe_of_odd_values_round_trips(tmp_path: Path) -> None:
     recipe = read_recipe(
         "distmap_tiny",
