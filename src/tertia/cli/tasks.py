@@ -27,7 +27,6 @@ Cache = Annotated[Path | None, typer.Option(help="Folder in which embeddings are
 @app.command(
     epilog=examples(
         "tertia finetune quality quality_assessment -o heads/quality size=compact epochs=16",
-        "tertia finetune interface ppi_sites -o heads/sites benchmark=graphppis features=computed",
         "tertia finetune localisation localization -o heads/places --models runs/mine",
     )
 )
@@ -55,7 +54,6 @@ def finetune(
 @app.command(
     epilog=examples(
         "tertia predict quality model.pdb --structures shown",
-        "tertia predict interface chain.cif -o sites.tsv",
         "tertia predict localisation chains.fasta --head heads/places",
     )
 )
