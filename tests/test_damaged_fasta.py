@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from tertia.sequence.tokens import Tokenizer
 from tertia.structure.read import read_inputs
 from tertia.tokens import train_tokenizer
 from tertia.training import checkpoint
-from tests.structures import random_sequence
+from tests.structures import make_chain, random_sequence
 from tests.test_cli import run
 
 GIANT = 40_000
@@ -58,6 +59,14 @@ def model(tmp_path_factory) -> Path:
     torch.manual_seed(0)
     checkpoint.save(folder, family, family.network(), recipe="", meta={})
     return folder
+
+
+def test_a_chain_that_the_family_cannot_read_does_not_end_the_run(model) -> None:
+    sound = make_chain(30, seed=1, entry="sound")
+    odd = replace(make_chain(30, seed=2, entry="odd"), sequence="J" + sound.sequence[1:])
+    found = embed([odd, sound], model=model)
+    assert [one.key for one in found] == [sound.key]
+    assert len(found.failed) == 1 and "'J' at position 1" in str(found.failed[0])
 
 
 def files_in(folder: Path) -> list[str]:

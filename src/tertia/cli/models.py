@@ -95,7 +95,7 @@ def embed(
     leave(result.failed)
 
 
-@app.command(epilog=examples("tertia export runs/mine -o mine_for_transformers"))
+@app.command(epilog=examples("tertia export runs/mine -o transformers/mine", "tertia export runs/long -o longformer"))
 def export(
     model: Annotated[str, typer.Argument(help="Name of a shipped language model, or a checkpoint folder.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="A new folder.")],

@@ -102,6 +102,10 @@ class Run:
             hint = "allow more memory, or leave out the pair level"
             return InputError(where, chain.key, found=f"needs about {need:,} bytes of memory",
                               allowed=f"at most {self.memory:,}", hint=hint)  # fmt: skip
+        try:
+            self.family.featurise(chain)  # cheap beside encoding, and what a family cannot read must not end the run
+        except InputError as error:
+            return error
         return None
 
     def _key(self, chain: Chain) -> str:
