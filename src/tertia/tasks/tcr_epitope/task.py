@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-import torch
 
 from tertia.data.example import Example
-from tertia.nn.residue_graph import Graph
-from tertia.nn.vector_probe import PairProbe
+from tertia.tasks import label_methods as methods
 from tertia.tasks import labels as shared
 from tertia.tasks.metrics import auroc, statistics
-from tertia.tasks.task import Batch, Figure, Item, Prediction, Vectors, Widths
+from tertia.tasks.task import Figure, Prediction
 from tertia.tasks.tcr_epitope.tables import (
     N_FOLDS,
     RECEPTORS,
@@ -40,6 +38,7 @@ class TcrEpitope:
     reads: ClassVar[str] = "sequence"
     needs: ClassVar[tuple[str, ...]] = ("protein",)
     citation: ClassVar[str] = "Weber et al., Bioinformatics 37:i237 (2021), TITAN; negatives are shuffled pairs"
+    symmetric: ClassVar[bool] = False  # a receptor and a peptide are different things
     residue_scores: ClassVar[tuple[str, ...]] = ()
     protein_scores: ClassVar[tuple[str, ...]] = ("bound",)
 
@@ -54,16 +53,12 @@ class TcrEpitope:
 
     def problems(self) -> Iterator[tuple[str, str, str]]:
         """Yield (key, what was found, what is allowed) for every value that makes no sense."""
-        for key, allowed in (("split", SPLITS), ("network_kind", NETWORKS), ("receptor", RECEPTORS)):
+        for key, allowed in (("split", SPLITS), ("receptor", RECEPTORS)):
             if getattr(self, key) not in allowed:
                 yield key, f"is {getattr(self, key)!r}", ", ".join(allowed)
         if self.fold not in range(N_FOLDS):
             yield "fold", f"is {self.fold}", f"0 to {N_FOLDS - 1}"
-        for key, least in (("batch", 2), ("width", 1)):
-            if getattr(self, key) < least:
-                yield key, f"is {getattr(self, key)}", f"{least} or more"
-        if not 0 <= self.dropout < 1:
-            yield "dropout", f"is {self.dropout}", "0 up to, not including, 1"
+        yield from methods.problems_of_network(self, NETWORKS, batch=2, width=1)
 
     def read(self, data: Path) -> Mapping[str, list[Example]]:
         """Return the parts of a split, "test_tcr" or "test_strict"; negatives of the strict one are made (seeded)."""
@@ -76,46 +71,16 @@ class TcrEpitope:
             found = {name: part + shuffled_negatives(part, generator) for name, part in found.items()}
         return {"train": found["train"], "valid": found["valid"], f"test_{self.split}": found["test"]}
 
-    def graph(self, example: Example) -> Graph:
-        """Return no residues: pairs are known by the vectors of their chains."""
-        return shared.no_graph()
-
-    def item(self, example: Example, graph: Graph, vectors: Vectors | None) -> Item:
-        """Put a pair together."""
-        return Item(graph, vectors, shared.NOTHING, shared.class_target(example), shared.protein_values(example))
-
-    def network(self, widths: Widths) -> torch.nn.Module:
-        """Build one of NETWORKS; receptor and peptide are different things."""
-        width = self.width if self.network_kind == "mlp" else 0
-        return PairProbe((widths.protein + widths.whole) // 2, symmetric=False, width=width, dropout=self.dropout)
-
-    def epoch(self, examples: Sequence[Example], generator: np.random.Generator) -> Iterator[list[int]]:
-        """Yield all pairs in random order."""
-        return shared.shuffled(examples, self.batch, generator, balanced=self.class_weights)
-
-    def scores(self, network: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return logits of the pairs."""
-        return batch.protein.new_zeros(0, 0), network(*shared.two_sides(batch))
-
-    def loss(self, network: torch.nn.Module, batch: Batch) -> torch.Tensor:
-        """Return the cross entropy."""
-        return shared.cross_entropy(self.scores(network, batch)[1], batch.protein_target)
-
-    def calibrate(self, examples: Sequence[Example], raw: Sequence[Prediction]) -> dict[str, float]:
-        """Return scale, offset, and the threshold with the largest MCC."""
-        return shared.fitted(*shared.of_proteins(examples, raw))
-
-    def decide(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> dict[str, float]:
-        """Return the threshold with the largest MCC."""
-        return shared.decided(*shared.of_proteins(examples, predictions))
-
-    def finish(self, raw: Prediction, calibration: Mapping[str, float]) -> Prediction:
-        """Turn logits into probabilities."""
-        return Prediction(raw.residue, shared.probabilities(raw.protein[None], calibration)[0])
-
-    def validation_score(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> float:
-        """Return AUROC."""
-        return shared.validation_score(*shared.of_proteins(examples, predictions))
+    graph = methods.pair_graph
+    item = methods.pair_item
+    network = methods.pair_network
+    scores = methods.pair_scores
+    epoch = methods.epoch
+    loss = methods.loss
+    calibrate = methods.calibrate
+    decide = methods.decide
+    finish = methods.finish
+    validation_score = methods.validation_score
 
     def figures(
         self, examples: Sequence[Example], predictions: Sequence[Prediction], calibration: Mapping[str, float]
