@@ -126,7 +126,7 @@ def page(
     lines = [
         "# Speed of tokens", "",
         f"Written by `{command}`: {len(sequences):,} proteins, {n_residues / 1e6:.2f} million residues, "
-        f"{merges:,} merges, {rate:.2f} residues a token, {os.cpu_count()} cores, tokenizers {tokenizers.__version__}.", "",
+        f"{merges:,} merges, {rate:.2f} residues a token, {len(os.sched_getaffinity(0))} core(s), tokenizers {tokenizers.__version__}.", "",
         "| work | bare library, s | tertia, s | ratio (goal: at most 1.2) | tertia, wall s | residues a second of processor time |",
         "|---|---|---|---|---|---|",
     ]  # fmt: skip
