@@ -5,6 +5,7 @@
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV ?= .venv
+PROCESSES ?= 2
 BIN := $(VENV)/bin
 # Threads that wait should sleep: on a machine that others use too, spinning ones can make training 20 times slower.
 OMP_WAIT_POLICY ?= passive
@@ -20,8 +21,9 @@ help:
 demo: $(VENV)/demo.stamp
 	$(BIN)/python examples/demo.py --output demo
 
+# Two processes of one thread each: the suite is many small computations, which more threads do not speed up.
 test: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest $(TESTS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(PROCESSES) $(TESTS)
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import tertia
-from benchmarks import pairlm_ablation, pairlm_page
-from benchmarks.pairlm_arms import ARMS, RECIPE, SIZES, Lines, matched_batches, overrides, plan
+from benchmarks import pairlm_ablation, pairlm_arms, pairlm_page
+from benchmarks.pairlm_arms import ARMS, RECIPE, SIZES, TOLERANCE, Lines, matched_batches, overrides, plan
 from benchmarks.pairlm_readouts import FIGURES, figure_of, labelled_pairs, read_out
 from tertia.data.pairs import Pairs
 from tertia.data.split import PARTS
@@ -74,7 +74,7 @@ def test_counted_tokens_are_those_of_the_batches_and_agree(made) -> None:
         totals[arm] = sum(int((noisy.token > 0).sum()) for noisy, _ in batches)
         assert lines.seen(examples)["tokens"] == totals[arm]
         assert {int(noisy.part.max()) % 128 for noisy, _ in batches} == {1 if arm == "single" else 2}
-    assert max(totals.values()) < 1.1 * min(totals.values())  # of three steps; of a thousand, 1 %
+    assert max(totals.values()) < 1.1 * min(totals.values())  # of three steps; of a thousand, 3 %
 
 
 def test_arms_differ_in_what_they_are_for() -> None:
@@ -83,11 +83,12 @@ def test_arms_differ_in_what_they_are_for() -> None:
         assert len(changes[arm] - changes[other]) == n_changes, (arm, other)
 
 
-def test_batches_are_matched_within_the_tolerance() -> None:
+def test_batches_are_matched_within_the_tolerance(monkeypatch) -> None:
     means = {"single": 131.7, "half": 240.1, "random": 238.9}
     found = matched_batches(means, 16)
     tokens = [found[name] * mean for name, mean in means.items()]
-    assert max(tokens) <= 1.01 * min(tokens) and 16 <= found["half"] <= 48
+    assert max(tokens) <= (1 + TOLERANCE) * min(tokens) and 16 <= found["half"] <= 48
+    monkeypatch.setattr(pairlm_arms, "MOST_LINES", 2)
     with pytest.raises(InputError, match="cannot be matched"):
         matched_batches({"one": 100.0, "two": 3.0, "three": 101.7}, 1)
 
