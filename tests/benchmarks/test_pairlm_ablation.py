@@ -90,7 +90,7 @@ def test_batches_are_matched_within_the_tolerance(monkeypatch) -> None:
     assert max(tokens) <= (1 + TOLERANCE) * min(tokens) and 16 <= found["half"] <= 48
     monkeypatch.setattr(pairlm_arms, "MOST_LINES", 2)
     with pytest.raises(InputError, match="cannot be matched"):
-        matched_batches({"one": 100.0, "two": 3.0, "three": 101.7}, 1)
+        matched_batches({"one": 100.0, "two": 3.0, "three": 110.0}, 1)
 
 
 def test_an_interval_adds_the_variances_of_examples_and_seeds() -> None:
