@@ -33,15 +33,18 @@ class Homology:
     dropout: float = 0.2
     batch: int = 64
     longest: int = 1000  # residues that cnn looks at; of longer chains both ends
+    most_train: int = 0  # training domains are thinned out to so many (seeded); 0 takes all
     class_weights: bool = False  # draw every class as often as any other
 
     def problems(self) -> Iterator[tuple[str, str, str]]:
         """Yield (key, what was found, what is allowed) for every value that makes no sense."""
-        yield from methods.problems_of_network(self, NETWORKS, batch=2, width=2, longest=2)
+        yield from methods.problems_of_network(self, NETWORKS, batch=2, width=2, longest=2, most_train=0)
 
     def read(self, data: Path) -> Mapping[str, list[Example]]:
         """Return the published splits; no sequence is in two of them."""
-        return read_folds(data)
+        splits = dict(read_folds(data))
+        splits["train"] = shared.thinned(splits["train"], self.most_train)
+        return splits
 
     needs = property(methods.protein_needs)
     graph = methods.protein_graph

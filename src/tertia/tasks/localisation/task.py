@@ -38,6 +38,7 @@ class Localisation:
     dropout: float = 0.2
     batch: int = 64
     longest: int = 1000  # residues that cnn looks at; of longer chains both ends
+    most_train: int = 0  # training proteins are thinned out to so many (seeded); 0 takes all
     class_weights: bool = False  # draw every class as often as any other
 
     @property
@@ -49,7 +50,7 @@ class Localisation:
         """Yield (key, what was found, what is allowed) for every value that makes no sense."""
         if self.labels not in LABELS:
             yield "labels", f"is {self.labels!r}", ", ".join(LABELS)
-        yield from methods.problems_of_network(self, NETWORKS, batch=2, width=2, longest=2)
+        yield from methods.problems_of_network(self, NETWORKS, batch=2, width=2, longest=2, most_train=0)
 
     def read(self, data: Path) -> Mapping[str, list[Example]]:
         """Return the splits; of membrane proteins validation clusters are cut from the training ones (seeded).
@@ -66,6 +67,7 @@ class Localisation:
         splits["train"], left_out = without_shared_sequences(splits["train"], *held_out)
         if left_out:
             print(f"left out: {len(left_out)} training proteins whose sequence is tried on", file=sys.stderr)
+        splits["train"] = shared.thinned(splits["train"], self.most_train)
         return splits
 
     needs = property(methods.protein_needs)
