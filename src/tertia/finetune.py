@@ -88,7 +88,7 @@ def finetune(
         items = {split: make_items(chosen, examples[split], embed, bar.advance) for split in splits}
         bar.step("learning")
         learnt = learn(chosen, examples, items, settings=settings, seed=seed, encoder=encoder)
-    figures = {split: _figures(learnt, examples[split], items[split], encoder) for split in splits if split != "train"}
+    figures = {split: _figures(learnt, split, examples[split], items[split]) for split in splits if split != "train"}
     counts = {split: len(rows) for split, rows in items.items()}
     if encoder is not None:
         _save_encoder(folder / ENCODER, encoder, models)
@@ -110,18 +110,15 @@ def _embedder(models: str, examples: Sequence[Any], cache: str | Path | None) ->
 
 
 def _live_encoder(models: str, task: Any) -> Any:
+    from tertia.embedding.live import LiveEncoder
     from tertia.encoders import parse_models
     from tertia.training import checkpoint
-    from tertia.training.learning import LiveEncoder
 
     names = parse_models(models)
     if len(names) != 1 or names[0][1] is not None:
         hint = "to learn a model too (full), name it alone: distmap"
         raise InputError("models", found=models, allowed="one model without noise levels", hint=hint)
     trained = checkpoint.load(names[0][0])
-    if task.reads == "sequence" and trained.family.needs_coordinates:
-        hint = "name a model of sequences"
-        raise InputError("models", found=f"{models} reads structures, {task.name} only sequences", hint=hint)
     return LiveEncoder(trained.family, trained.network, task)
 
 
@@ -142,11 +139,7 @@ def _defined(figures: dict[str, float]) -> dict[str, float | None]:
     return {name: value if math.isfinite(value) else None for name, value in figures.items()}
 
 
-def _figures(learnt: Learnt, examples: Sequence[Any], items: Sequence[Any], encoder: Any) -> dict[str, float]:
-    if encoder is not None:
-        import torch
-
-        with torch.no_grad():
-            items = [encoder.embedded([item], [one])[0] for item, one in zip(items, examples, strict=True)]
-    figures = learnt.task.figures(examples, learnt.predict(items), learnt.calibration)
+def _figures(learnt: Learnt, split: str, examples: Sequence[Any], items: Sequence[Any]) -> dict[str, float]:
+    made = learnt.on_valid if split == "valid" else learnt.predict(items, examples)
+    figures = learnt.task.figures(examples, made, learnt.calibration)
     return {figure.name: float(figure.statistic(*figure.columns)) for figure in figures}

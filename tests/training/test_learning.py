@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from tertia.embedding.live import LiveEncoder
 from tertia.encoders import open_side_by_side
 from tertia.errors import InputError, TrainingError
 from tertia.tasks.interface.task import Interface
 from tertia.tasks.quality.task import Quality
 from tertia.tasks.task import batch_of
-from tertia.training.learning import LiveEncoder, constant_predictions, learn, make_items
+from tertia.training.learning import constant_predictions, learn, make_items
 from tertia.training.supervised import Supervision
 from tests.distmap_networks import TINY, network_of
 

@@ -105,6 +105,13 @@ class SideBySide:
             yield chain, {level: values.astype(np.float16) for level, values in found.items()}
 
 
+def batches_of(family: Any, chains: Sequence[Chain]) -> Iterator[list[Chain]]:
+    """Yield chains in batches of like length that compute fast, those of the longest first."""
+    budget = getattr(family, "batch_cost", family.cost(64))
+    for batch in batches_by_cost([family.cost(len(chain)) for chain in chains], budget, largest_first=True):
+        yield [chains[k] for k in batch]
+
+
 def _embed_batches(
     encoding: Encoding, chains: Sequence[Chain], levels: Sequence[str]
 ) -> Iterator[tuple[Chain, dict[str, np.ndarray]]]:
@@ -113,9 +120,7 @@ def _embed_batches(
     if family.needs_coordinates and any(chain.atoms is None for chain in chains):
         raise InputError("models", found=f"the family {family.name} reads structures, and these chains are sequences",
                          allowed="models of sequences, such as a pairlm", hint="or none: models empty")  # fmt: skip
-    budget = getattr(family, "batch_cost", family.cost(64))
-    for batch in batches_by_cost([family.cost(len(chain)) for chain in chains], budget, largest_first=True):
-        members = [chains[k] for k in batch]
+    for members in batches_of(family, chains):
         encoded = encoding.encoder.encode(collate([family.featurise(chain) for chain in members]))
         protein, residue = encoded.protein.cpu().numpy(), encoded.residue.cpu().numpy()
         for row, chain in enumerate(members):

@@ -27,6 +27,15 @@ class Vectors:
     edge: Any  # (E, C), of the edges of the residue graph; C = 0 where no model has a pair level
 
 
+def together(vectors: Sequence[Vectors]) -> Vectors:
+    """Return the vectors of the chains of an example as one; rows of residues follow each other."""
+    if len(vectors) == 1:
+        return vectors[0]
+    residue = [one.residue for one in vectors]
+    joined = torch.cat(residue) if isinstance(residue[0], torch.Tensor) else np.concatenate(residue)
+    return Vectors(tuple(row for one in vectors for row in one.protein), joined, vectors[0].edge)
+
+
 @dataclass(frozen=True)
 class Item:
     """One example as a network takes it."""

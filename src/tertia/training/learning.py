@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
-from tertia.data.batch import collate
 from tertia.data.example import Example
 from tertia.errors import InputError
 from tertia.nn.residue_graph import Graph
-from tertia.tasks.task import Item, Prediction, Task, Vectors, Widths, batch_of
+from tertia.tasks.task import Item, Prediction, Task, Vectors, Widths, batch_of, together
 from tertia.training.supervised import History, Supervision, fit_supervised
 
 PREDICTED_AT_A_TIME = 8
 """Examples of a batch when nothing is learnt; what a network says does not depend on it."""
 VECTORS_AT_A_TIME = 4096
 """The same, where an example is no more than a vector."""
+
+
+class LearningEncoder(Protocol):
+    """A model that learns together with the network of a task, such as `embedding.live.LiveEncoder`."""
+
+    network: torch.nn.Module
+
+    def embedded(self, items: Sequence[Item], examples: Sequence[Example]) -> list[Item]:
+        """Return the items of a training step with embeddings, with gradients."""
+
+    def fixed(self, items: Sequence[Item], examples: Sequence[Example], at_a_time: int) -> Iterator[list[Item]]:
+        """Yield all items, so many at a time, with embeddings by the weights as they are."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +43,13 @@ class Learnt:
     widths: Widths
     calibration: Mapping[str, float]
     history: History | None = None
+    encoder: LearningEncoder | None = None  # that learnt too
+    on_valid: tuple[Prediction, ...] = ()  # calibrated, of the validation examples that chose the epoch
 
-    def predict(self, items: Sequence[Item]) -> list[Prediction]:
-        """Return calibrated predictions, one for each item."""
-        return [self.task.finish(raw, self.calibration) for raw in raw_predictions(self.task, self.network, items)]
+    def predict(self, items: Sequence[Item], examples: Sequence[Example] = ()) -> list[Prediction]:
+        """Return calibrated predictions, one for each item; where an encoder learnt too it reads the examples."""
+        raw = raw_predictions(self.task, self.network, items, examples=examples, encoder=self.encoder)
+        return [self.task.finish(one, self.calibration) for one in raw]
 
 
 def make_items(
@@ -83,18 +98,9 @@ def _sequence_items(task: Task, examples: Sequence[Example], embed: Any, done: C
     return items
 
 
-def together(vectors: Sequence[Vectors]) -> Vectors:
-    """Return the vectors of the chains of an example as one; rows of residues follow each other."""
-    if len(vectors) == 1:
-        return vectors[0]
-    residue = [one.residue for one in vectors]
-    joined = torch.cat(residue) if isinstance(residue[0], torch.Tensor) else np.concatenate(residue)
-    return Vectors(tuple(row for one in vectors for row in one.protein), joined, vectors[0].edge)
-
-
 def learn(
     task: Task, examples: Mapping[str, Sequence[Example]], items: Mapping[str, Sequence[Item]], *,
-    settings: Supervision, seed: int = 0, encoder: LiveEncoder | None = None,
+    settings: Supervision, seed: int = 0, encoder: LearningEncoder | None = None,
 ) -> Learnt:  # fmt: skip
     """Train on "train", keep the epoch and fit the calibration on "valid".
 
@@ -110,7 +116,8 @@ def learn(
         if not items.get(split):
             raise InputError(task.name, split, found="no example to learn from")
     embedded = (lambda chosen, _: chosen) if encoder is None else encoder.embedded
-    first = embedded(items["train"][:1], examples["train"][:1])[0]
+    with torch.no_grad():
+        first = embedded(items["train"][:1], examples["train"][:1])[0]
     torch.manual_seed(seed)
     head = task.network(first.widths)
     network = head if encoder is None else torch.nn.ModuleDict({"head": head, "encoder": encoder.network})
@@ -119,64 +126,37 @@ def learn(
         chosen = [items["train"][k] for k in positions]
         return task.loss(head, batch_of(embedded(chosen, [examples["train"][k] for k in positions])))
 
-    def on_valid() -> list[Prediction]:
-        return raw_predictions(task, head, items["valid"], embedded=lambda chosen, rows: embedded(
-            chosen, examples["valid"][rows]))  # fmt: skip
+    best: list[Any] = []  # score and predictions of the weights that are kept: a model reads validation once an epoch
+
+    def score(_: torch.nn.Module) -> float:
+        raw = raw_predictions(task, head, items["valid"], examples=examples["valid"], encoder=encoder)
+        value = task.validation_score(examples["valid"], raw)
+        if not best or value > best[0]:
+            best[:] = [value if math.isfinite(value) else -math.inf, raw]
+        return value
 
     history = fit_supervised(
-        network, lambda generator: task.epoch(examples["train"], generator), loss,
-        lambda _: task.validation_score(examples["valid"], on_valid()), settings=settings, seed=seed,
-    )  # fmt: skip
-    return Learnt(task, head, first.widths, task.calibrate(examples["valid"], on_valid()), history)
-
-
-class LiveEncoder:
-    """A pre-trained network that learns together with the network of a task.
-
-    Parameters
-    ----------
-    family, network: of a checkpoint; embeddings are taken at the level of the family, with gradients.
-    task: on sequences, which puts items together itself; None for tasks on structures.
-    """
-
-    def __init__(self, family: Any, network: torch.nn.Module, task: Task | None = None) -> None:
-        self.family, self.network = family, network
-        self.task = task if task is not None and task.reads == "sequence" else None
-
-    def embedded(self, items: Sequence[Item], examples: Sequence[Example]) -> list[Item]:
-        """Return the items with embeddings."""
-        if self.task is None:
-            return [replace(item, vectors=self._vectors(item, one)) for item, one in zip(items, examples, strict=True)]
-        return [
-            self.task.item(example, item.graph, together([self._of_sequence(chain) for chain in example.chains]))
-            for item, example in zip(items, examples, strict=True)
-        ]
-
-    def _vectors(self, item: Item, example: Example) -> Vectors:
-        encoded = self.network.encode(collate([self.family.featurise(example.chains[0])]), pair=True)
-        edge = encoded.residue.new_zeros(len(item.graph.source), 0)
-        if encoded.pair is not None:
-            edge = encoded.pair[0, item.graph.source, item.graph.sink]
-        return Vectors(encoded.protein[0], encoded.residue[0], edge)
-
-    def _of_sequence(self, chain: Any) -> Vectors:
-        encoded = self.network.encode(collate([self.family.featurise(chain)]))
-        nothing = encoded.residue.new_zeros(0, 0)
-        protein = (encoded.protein[0],) if "protein" in self.task.needs else ()
-        return Vectors(protein, encoded.residue[0] if "residue" in self.task.needs else nothing, nothing)
+        network, lambda generator: task.epoch(examples["train"], generator), loss, score, settings=settings, seed=seed
+    )
+    calibration = task.calibrate(examples["valid"], best[1])
+    on_valid = tuple(task.finish(raw, calibration) for raw in best[1])
+    return Learnt(task, head, first.widths, calibration, history, encoder, on_valid)
 
 
 @torch.no_grad()
 def raw_predictions(
-    task: Task, network: torch.nn.Module, items: Sequence[Item], *,
-    embedded: Callable[[Sequence[Item], slice], Sequence[Item]] = lambda chosen, _: chosen,
+    task: Task, network: torch.nn.Module, items: Sequence[Item], *, examples: Sequence[Example] = (),
+    encoder: LearningEncoder | None = None,
 ) -> list[Prediction]:  # fmt: skip
-    """Return what a network says of each item, before calibration."""
+    """Return what a network says of each item, before calibration; an encoder reads the examples of the items."""
     out = []
     at_a_time = PREDICTED_AT_A_TIME if items and len(items[0].graph.letter) else VECTORS_AT_A_TIME
-    for start in range(0, len(items), at_a_time):
-        rows = slice(start, start + at_a_time)
-        batch = batch_of(embedded(items[rows], rows))
+    if encoder is None:
+        parts = (items[start : start + at_a_time] for start in range(0, len(items), at_a_time))
+    else:
+        parts = encoder.fixed(items, examples, at_a_time)
+    for part in parts:
+        batch = batch_of(part)
         residue, protein = (scores.numpy() for scores in task.scores(network, batch))
         last = np.cumsum(batch.lengths)
         first = last - batch.lengths
