@@ -92,7 +92,7 @@ def open_side_by_side(
 
     encodings = []
     for name, sigmas in parse_models(models):
-        trained = _fresh(name.removeprefix(FRESH), sigmas, calibration) if name.startswith(FRESH) else name
+        trained = load_model(name, sigmas=sigmas, calibration=calibration)
         opened = open_encoder(trained, sigmas=sigmas, device=device)
         identity = hashlib.sha256(repr(sorted(opened.provenance.items())).encode()).hexdigest()[:16]
         encodings.append(Encoding(opened.family, opened.encoder, identity))
@@ -122,6 +122,20 @@ def hashes_of(models: str) -> list[str]:
 
     names = [name.removeprefix(FRESH) for name, _ in parse_models(models)] if models else []
     return [str(checkpoint.read_card(checkpoint.checkpoint_folder(name))["sha256"]) for name in names]
+
+
+def load_model(name: str, *, sigmas: Sequence[float] | None = None, calibration: Sequence[Chain] = ()) -> Checkpoint:
+    """Return a model that nobody else holds, as `open_side_by_side` takes its name.
+
+    Parameters
+    ----------
+    sigmas, calibration: for "fresh:", the noise levels and chains that the untrained weights are standardised on.
+    """
+    from tertia.training import checkpoint
+
+    if name.startswith(FRESH):
+        return _fresh(name.removeprefix(FRESH), sigmas, calibration)
+    return checkpoint.load(name)
 
 
 def _fresh(name: str, sigmas: Sequence[float] | None, calibration: Sequence[Chain]) -> Checkpoint:

@@ -185,6 +185,8 @@ def _page(report: TaskReport, command: str, drawing: Path | None) -> list[str]:
 
 def _explained(row) -> str:
     options = " ".join(f"`{option}`" for option in row.options)
+    if row.full:
+        return f"{options}; `{row.models}` learns too"
     return options + (f"; embeddings `{row.models}`" if row.models else "; no embeddings")
 
 

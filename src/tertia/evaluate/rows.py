@@ -9,6 +9,8 @@ from tertia.evaluate.trivial import BASELINES, CONSTANT
 
 AVERAGED = "-averaged"
 """Behind the name of a row: its seeds predict together."""
+LONGEST_CHAIN = 400
+"""Residues of a chain that a step of fine-tuning reads where whole proteins are told apart: of longer ones a window."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,7 @@ class Row:
     options: tuple[str, ...] = ()  # key=value for the task and for learning, or one of BASELINES alone
     role: str = ""  # "features" and "fresh" are what the others are compared with
     averaged: bool = False  # one row of the mean of what all seeds predict, not the mean figure of the seeds
+    full: bool = False  # the model learns too
 
     @property
     def trained(self) -> str:
@@ -46,6 +49,14 @@ _PLACES_CNN = ("network_kind=cnn", "longest=600", "epochs=8", "learning_rate=0.0
 _FOLDS_CNN = ("network_kind=cnn", "epochs=12", "learning_rate=0.002")
 _WINDOW = ("network_kind=linear", "epochs=6", "learning_rate=0.002")
 _STATES_CNN = ("network_kind=cnn", "epochs=6", "learning_rate=0.002")
+
+# Of the model itself: few epochs and few proteins, since every step goes through all of its layers.
+_LEARNING_TOO = ("learning_rate=0.0005", "patience=0")
+_PAIRS_FULL = ("network_kind=mlp", "epochs=2", "batch=32", "most_train=4000", *_LEARNING_TOO)
+_PEPTIDES_FULL = ("network_kind=mlp", "epochs=5", "batch=32", *_LEARNING_TOO)
+_PLACES_FULL = ("network_kind=linear", "epochs=3", "batch=32", "most_train=3000", *_LEARNING_TOO)
+_FOLDS_FULL = ("network_kind=linear", "epochs=3", "batch=32", "most_train=4000", *_LEARNING_TOO)
+_WINDOW_FULL = ("network_kind=linear", "epochs=3", "residues=6000", "most_train=3000", *_LEARNING_TOO)
 
 
 def rows_of(task: str, *, structure: str, sequence: str = "", paper: str = "") -> tuple[Row, ...]:
@@ -136,6 +147,25 @@ def _probes(
     return [*rows, Row(f"{prefix}-model", f"{label} + {models}", models, options)] if models else rows
 
 
+def _fine_tuned(options: tuple[str, ...], given: tuple[str, str, str], *, of: str) -> list[Row]:
+    """Return the rows in which the model learns too, from untrained and from its own weights; of one model only.
+
+    Parameters
+    ----------
+    of: what training examples are called, where they are thinned out.
+    """
+    models = given[0]
+    if not models or "," in models or "@" in models:
+        return []
+    most = next((int(one.partition("=")[2]) for one in options if one.startswith("most_train=")), 0)
+    thinned = f", at most {most:,} training {of}" if most else ""
+    return [
+        Row("full-fresh", f"fine-tuned from untrained weights{thinned}", _fresh(models), options, role="fresh",
+            full=True),
+        Row("full-model", f"fine-tuned {models}{thinned}", models, options, full=True),
+    ]  # fmt: skip
+
+
 def _trivial(*named: tuple[str, str]) -> list[Row]:
     return [Row(name, label, options=(name,)) for name, label in named]
 
@@ -148,24 +178,28 @@ _DEGREE = ("degree", "degrees of the two in training pairs")
 
 def _pair_binding(*given: str) -> tuple[Row, ...]:
     trivial = _trivial(_SHARES, _COMPOSITION, _NEAREST, _DEGREE)
-    return (*trivial, *_probes("probe", "symmetric network", _PAIRS, given, alone="composition and length alone"))
+    probes = _probes("probe", "symmetric network", _PAIRS, given, alone="composition and length alone")
+    return (*trivial, *probes, *_fine_tuned(_PAIRS_FULL, given, of="pairs"))
 
 
 def _tcr_epitope(*given: str) -> tuple[Row, ...]:
     trivial = _trivial(_SHARES, _COMPOSITION, _NEAREST, _DEGREE)
-    return (*trivial, *_probes("probe", "network", _PEPTIDES, given, alone="composition and length alone"))
+    probes = _probes("probe", "network", _PEPTIDES, given, alone="composition and length alone")
+    return (*trivial, *probes, *_fine_tuned(_PEPTIDES_FULL, given, of="pairs"))
 
 
 def _localisation(*given: str) -> tuple[Row, ...]:
     cnn = Row("cnn", "convolution over one-hot letters", options=_PLACES_CNN)
     probes = _probes("probe", "linear probe", _PROTEINS, given, alone="composition and length alone")
-    return (*_trivial(_SHARES, _COMPOSITION, _NEAREST), cnn, *probes)
+    full = _fine_tuned(_PLACES_FULL, given, of="proteins")
+    return (*_trivial(_SHARES, _COMPOSITION, _NEAREST), cnn, *probes, *full)
 
 
 def _homology(*given: str) -> tuple[Row, ...]:
     cnn = Row("cnn", "convolution over one-hot letters", options=_FOLDS_CNN)
     probes = _probes("probe", "linear probe", _PROTEINS, given, alone="composition and length alone")
-    return (*_trivial(_SHARES, _COMPOSITION, _NEAREST), cnn, *probes)
+    full = _fine_tuned(_FOLDS_FULL, given, of="domains")
+    return (*_trivial(_SHARES, _COMPOSITION, _NEAREST), cnn, *probes, *full)
 
 
 def _secondary_structure(*given: str) -> tuple[Row, ...]:
@@ -173,4 +207,5 @@ def _secondary_structure(*given: str) -> tuple[Row, ...]:
         *_trivial(_SHARES, ("letters", "what the letter of a residue mostly is")),
         *_probes("probe", "linear, window", _WINDOW, given, alone="one-hot letters"),
         *_probes("cnn", "convolution", _STATES_CNN, given, alone="one-hot letters"),
+        *_fine_tuned(_WINDOW_FULL, given, of="proteins"),
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tertia.errors import InputError
-from tertia.evaluate.rows import Row, rows_of
+from tertia.evaluate.rows import LONGEST_CHAIN, Row, rows_of
 from tertia.evaluate.trivial import trivial_predictions
 from tertia.progress import Progress
 
@@ -139,13 +139,16 @@ def _runs(
         return [_trivial_run(row, examples, graphs, paths[0], bar)] * n_seeds
     if not all(path.is_file() for path in paths):
         chosen, settings = _of_row(task, row, options)
-        items = _items(chosen, row, examples, graphs, cache, bar)
+        used = _used(chosen, row, examples)
+        items = _items(chosen, row, used, graphs, cache, bar)
         bar.step(row.label, total=n_seeds)
         for seed, path in enumerate(paths):
             if not path.is_file():
-                learnt = learn(chosen, examples, items, settings=settings, seed=seed)
-                made = {split: learnt.predict(items[split]) for split in examples if split != "train"}
-                _write(path, made, dict(learnt.calibration))
+                encoder = _live_encoder(chosen, row, examples["train"]) if row.full else None
+                learnt = learn(chosen, used, items, settings=settings, seed=seed, encoder=encoder)
+                made = {split: learnt.predict(items[split], part) for split, part in used.items()
+                        if split not in CORE_SPLITS}  # fmt: skip
+                _write(path, {"valid": learnt.on_valid} | made, dict(learnt.calibration))
             bar.advance()
     return [_read(path, examples) for path in paths]
 
@@ -173,6 +176,23 @@ def _of_row(task: str, row: Row, options: Sequence[str]) -> tuple[Any, Any]:
     return read_task(task, options, defaults=() if row.baseline else row.options)
 
 
+def _used(task: Any, row: Row, examples: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+    """Return the examples that a row learns from and is tried on: options of its own thin the training ones out."""
+    from tertia.tasks.labels import thinned
+
+    most = getattr(task, "most_train", 0) if row.full else 0
+    return dict(examples) | {"train": thinned(examples["train"], most)}
+
+
+def _live_encoder(task: Any, row: Row, train: Sequence[Any]) -> Any:
+    """Return the model of a row, its weights as they were before any seed, ready to learn."""
+    from tertia.embedding.live import LiveEncoder
+    from tertia.encoders import load_model
+
+    model = load_model(row.models, calibration=[example.chains[0] for example in train])
+    return LiveEncoder(model.family, model.network, task, longest_chain=LONGEST_CHAIN)
+
+
 def _items(
     task: Any, row: Row, examples: Mapping[str, list[Any]], graphs: Graphs, cache: Path, bar: Any
 ) -> dict[str, list[Any]]:
@@ -180,10 +200,13 @@ def _items(
     from tertia.training.learning import make_items, n_steps
 
     embed = None
-    if row.models:
+    if row.models and not row.full:
         chains = [example.chains[0] for example in examples["train"]]
         embed = open_side_by_side(row.models, calibration=chains, cache=cache / "embeddings")
-    bar.step(f"embeddings: {row.label}", total=sum(n_steps(task, part) for part in examples.values()))
+    bar.step(
+        row.label if embed is None else f"embeddings: {row.label}",
+        total=sum(n_steps(task, part) for part in examples.values()),
+    )
     kept = task.reads == "structure"  # letters are soon read, and networks do not all read the same
     return {
         split: make_items(task, part, embed, bar.advance, graphs=graphs[split] if kept else None)
@@ -196,7 +219,7 @@ def _path(cache: Path, task: str, row: Row, options: Sequence[str], data: str, s
     from tertia.encoders import hashes_of
 
     how = row.baseline or repr(_of_row(task, row, options))
-    key = json.dumps([task, row.models, hashes_of(row.models), how, data, seed])
+    key = json.dumps([task, row.models, hashes_of(row.models), how, data, seed, *(["full", LONGEST_CHAIN] * row.full)])
     return cache / "runs" / f"{task}-{row.trained}-{seed}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.npz"
 
 
@@ -214,7 +237,7 @@ def _digest(examples: Mapping[str, list[Any]], *, coordinates: bool = True) -> s
     return digest.hexdigest()
 
 
-def _write(path: Path, made: Mapping[str, list[Prediction]], calibration: Mapping[str, float]) -> None:
+def _write(path: Path, made: Mapping[str, Sequence[Prediction]], calibration: Mapping[str, float]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays = {f"calibration/{name}": np.array(value) for name, value in calibration.items()}
     for split, predictions in made.items():
@@ -327,7 +350,7 @@ def _differences(rows: Sequence[Row], table: Mapping[str, Mapping[str, Figure]])
     out = []
     for row in rows:
         for other in rows:
-            alike = other.options == row.options and other.averaged == row.averaged
+            alike = all(getattr(other, what) == getattr(row, what) for what in ("options", "averaged", "full"))
             if not row.models or other.name == row.name or not alike or not other.role:
                 continue
             for name, figure in table[row.name].items():
