@@ -61,10 +61,22 @@ def test_the_best_epoch_is_kept_and_patience_ends_the_run() -> None:
 
 def test_the_rate_rises_and_falls() -> None:
     settings = Supervision(epochs=100, warmup_share=0.1, learning_rate=1.0)
-    rates = [rate_of(epoch, settings) for epoch in range(100)]
+    rates = [rate_of(end, settings) for end in range(1, 101)]
     assert rates[:9] == pytest.approx([(k + 1) / 10 for k in range(9)])
     assert max(rates) == pytest.approx(1.0)
     assert rates[-1] == pytest.approx(0.01)
+
+
+def test_by_step_the_rate_falls_within_an_epoch(monkeypatch) -> None:
+    asked = []
+    monkeypatch.setattr("tertia.training.supervised.rate_of", lambda end, _: asked.append(end) or 0.1)
+    for by_step, expected in ((True, [0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0]), (False, [1] * 4 + [2] * 4)):
+        asked.clear()
+        fit_supervised(
+            torch.nn.Linear(1, 1), lambda _: [torch.ones(2, 1)] * 4, lambda net, x: net(x).square().mean(),
+            lambda _: 0.0, settings=Supervision(epochs=2), by_step=by_step,
+        )  # fmt: skip
+        assert asked == expected
 
 
 def test_a_loss_that_is_not_finite_is_an_error() -> None:

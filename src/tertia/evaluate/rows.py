@@ -52,11 +52,11 @@ _STATES_CNN = ("network_kind=cnn", "epochs=6", "learning_rate=0.002")
 
 # Of the model itself: few epochs and few proteins, since every step goes through all of its layers.
 _LEARNING_TOO = ("learning_rate=0.0005", "patience=0")
-_PAIRS_FULL = ("network_kind=mlp", "epochs=2", "batch=32", "most_train=4000", *_LEARNING_TOO)
-_PEPTIDES_FULL = ("network_kind=mlp", "epochs=5", "batch=32", *_LEARNING_TOO)
-_PLACES_FULL = ("network_kind=linear", "epochs=3", "batch=32", "most_train=3000", *_LEARNING_TOO)
-_FOLDS_FULL = ("network_kind=linear", "epochs=3", "batch=32", "most_train=4000", *_LEARNING_TOO)
-_WINDOW_FULL = ("network_kind=linear", "epochs=3", "residues=6000", "most_train=3000", *_LEARNING_TOO)
+_PAIRS_FULL = ("network_kind=mlp", "epochs=2", "batch=32", "most_train=1500", *_LEARNING_TOO)
+_PEPTIDES_FULL = ("network_kind=mlp", "epochs=2", "batch=64", "most_train=10000", *_LEARNING_TOO)
+_PLACES_FULL = ("network_kind=linear", "epochs=2", "batch=32", "most_train=2000", *_LEARNING_TOO)
+_FOLDS_FULL = ("network_kind=linear", "epochs=2", "batch=32", "most_train=4000", *_LEARNING_TOO)
+_WINDOW_FULL = ("network_kind=linear", "epochs=2", "residues=6000", "most_train=1500", *_LEARNING_TOO)
 
 
 def rows_of(task: str, *, structure: str, sequence: str = "", paper: str = "") -> tuple[Row, ...]:

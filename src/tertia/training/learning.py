@@ -136,8 +136,9 @@ def learn(
         return value
 
     history = fit_supervised(
-        network, lambda generator: task.epoch(examples["train"], generator), loss, score, settings=settings, seed=seed
-    )
+        network, lambda generator: task.epoch(examples["train"], generator), loss, score, settings=settings, seed=seed,
+        by_step=encoder is not None,
+    )  # fmt: skip
     calibration = task.calibrate(examples["valid"], best[1])
     on_valid = tuple(task.finish(raw, calibration) for raw in best[1])
     return Learnt(task, head, first.widths, calibration, history, encoder, on_valid)

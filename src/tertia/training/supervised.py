@@ -54,7 +54,7 @@ class History:
 def fit_supervised(
     network: torch.nn.Module, epoch: Callable[[np.random.Generator], Iterable[Any]],
     loss: Callable[[torch.nn.Module, Any], torch.Tensor], score: Callable[[torch.nn.Module], float], *,
-    settings: Supervision, seed: int = 0,
+    settings: Supervision, seed: int = 0, by_step: bool = False,
 ) -> History:  # fmt: skip
     """Train in place and leave the network, in evaluation mode, with the weights of the best epoch.
 
@@ -63,6 +63,7 @@ def fit_supervised(
     epoch: gives the batches of one epoch, drawn and shuffled with the generator.
     loss: of the network on one batch.
     score: on validation examples, without gradients; larger is better; NaN counts as the worst.
+    by_step: let the learning rate change from step to step, for trainings of few epochs, not from epoch to epoch.
 
     Raises
     ------
@@ -75,10 +76,10 @@ def fit_supervised(
     )
     history, best, kept = History(), -math.inf, None
     for number in range(settings.epochs):
-        rate = rate_of(number, settings)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        history.loss.append(_one_epoch(network.train(), optimiser, epoch(generator), loss, settings, number))
+        batches = list(epoch(generator))
+        ends = [number + (step + 1) / len(batches) if by_step else number + 1 for step in range(len(batches))]
+        steps = [(batch, rate_of(end, settings)) for batch, end in zip(batches, ends, strict=True)]
+        history.loss.append(_one_epoch(network.train(), optimiser, steps, loss, settings, number))
         with torch.no_grad():
             history.score.append(float(score(network.eval())))
         if kept is None or history.score[-1] > best:
@@ -93,21 +94,24 @@ def fit_supervised(
     return history
 
 
-def rate_of(epoch: int, settings: Supervision) -> float:
-    """Return the learning rate of one epoch: it rises linearly, then falls along a cosine to a hundredth."""
+def rate_of(end: float, settings: Supervision) -> float:
+    """Return the learning rate that leads up to so many epochs: it rises linearly, then falls along a cosine to 1 %."""
     warmup = settings.warmup_share * settings.epochs
-    if epoch + 1 < warmup:
-        return settings.learning_rate * (epoch + 1) / warmup
-    progress = (epoch + 1 - warmup) / max(settings.epochs - warmup, 1)
+    if end < warmup:
+        return settings.learning_rate * end / warmup
+    progress = (end - warmup) / max(settings.epochs - warmup, 1)
     return settings.learning_rate * (0.01 + 0.99 * (0.5 + 0.5 * math.cos(math.pi * min(progress, 1.0))))
 
 
 def _one_epoch(
-    network: torch.nn.Module, optimiser: torch.optim.Optimizer, batches: Iterable[Any],
+    network: torch.nn.Module, optimiser: torch.optim.Optimizer, steps: Iterable[tuple[Any, float]],
     loss: Callable[[torch.nn.Module, Any], torch.Tensor], settings: Supervision, number: int,
 ) -> float:  # fmt: skip
+    """Return the mean loss over steps of a batch and a learning rate each."""
     total, n_batches = 0.0, 0
-    for batch in batches:
+    for batch, rate in steps:
+        for group in optimiser.param_groups:
+            group["lr"] = rate
         value = loss(network, batch)
         if not torch.isfinite(value):
             raise TrainingError("task training", f"epoch {number + 1}", found=f"the loss is {value.item()}",

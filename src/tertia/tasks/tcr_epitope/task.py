@@ -49,6 +49,7 @@ class TcrEpitope:
     width: int = 128  # of mlp
     dropout: float = 0.3
     batch: int = 512
+    most_train: int = 0  # training pairs are thinned out to so many (seeded); 0 takes all
     class_weights: bool = False  # draw both classes alike
 
     def problems(self) -> Iterator[tuple[str, str, str]]:
@@ -58,7 +59,7 @@ class TcrEpitope:
                 yield key, f"is {getattr(self, key)!r}", ", ".join(allowed)
         if self.fold not in range(N_FOLDS):
             yield "fold", f"is {self.fold}", f"0 to {N_FOLDS - 1}"
-        yield from methods.problems_of_network(self, NETWORKS, batch=2, width=1)
+        yield from methods.problems_of_network(self, NETWORKS, batch=2, width=1, most_train=0)
 
     def read(self, data: Path) -> Mapping[str, list[Example]]:
         """Return the parts of a split, "test_tcr" or "test_strict"; negatives of the strict one are made (seeded)."""
@@ -69,7 +70,8 @@ class TcrEpitope:
             del found["left_out"]  # their folds are unknown, so that they may be in any part
             generator = np.random.default_rng(self.fold)
             found = {name: part + shuffled_negatives(part, generator) for name, part in found.items()}
-        return {"train": found["train"], "valid": found["valid"], f"test_{self.split}": found["test"]}
+        train = shared.thinned(found["train"], self.most_train)
+        return {"train": train, "valid": found["valid"], f"test_{self.split}": found["test"]}
 
     graph = methods.pair_graph
     item = methods.pair_item
