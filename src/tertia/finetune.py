@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 DEFAULT_MODELS = "distmap@3.28+0.552"
 """Of structures; two noise levels side by side: one at which only the fold shows, one at which its details do."""
+SEQUENCE_MODEL = "pairlm"
+"""Of sequences."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +39,10 @@ class Finetuned:
 
 
 def default_models(task: str) -> str:
-    """Return the models that a task takes unless others are named: of sequences there is none in the package."""
+    """Return the models that a task takes unless others are named."""
     from tertia.tasks import TASKS
 
-    return "" if task in TASKS and TASKS[task].reads == "sequence" else DEFAULT_MODELS
+    return SEQUENCE_MODEL if task in TASKS and TASKS[task].reads == "sequence" else DEFAULT_MODELS
 
 
 def finetune(

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from tertia.cli.app import AsJson, Assembly, Inputs, Jobs, Model, ModelNumber, app, evaluate_app, examples, leave, tell
-from tertia.finetune import DEFAULT_MODELS, default_models
+from tertia.finetune import DEFAULT_MODELS, SEQUENCE_MODEL, default_models
 
 Task = Annotated[str, typer.Argument(help="One of tertia ls tasks: quality, localisation, ...")]
 Data = Annotated[Path, typer.Argument(help="Folder with the tables of the benchmark.")]
@@ -17,7 +17,7 @@ Models = Annotated[
     str | None,
     typer.Option(
         help="Joined by commas, with noise levels after @; empty for none.",
-        show_default=f"{DEFAULT_MODELS}; of sequences none",
+        show_default=f"{DEFAULT_MODELS}; of sequences {SEQUENCE_MODEL}",
     ),
 ]
 Options = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE…", help="Options of the task and of learning.")]

@@ -45,10 +45,10 @@ _LINEAR = ("network_kind=linear", "epochs=12", "learning_rate=0.003")
 _PAIRS = ("network_kind=mlp", "epochs=10", "learning_rate=0.001", "weight_decay=0.001")
 _PEPTIDES = ("network_kind=mlp", "epochs=15", "learning_rate=0.001", "weight_decay=0.001")
 _PROTEINS = ("network_kind=linear", "epochs=20", "learning_rate=0.003", "weight_decay=0.01")
-_PLACES_CNN = ("network_kind=cnn", "longest=600", "epochs=8", "learning_rate=0.002")
-_FOLDS_CNN = ("network_kind=cnn", "epochs=12", "learning_rate=0.002")
+_PLACES_CNN = ("network_kind=cnn", "longest=400", "epochs=5", "learning_rate=0.002")
+_FOLDS_CNN = ("network_kind=cnn", "width=128", "epochs=5", "learning_rate=0.002")
 _WINDOW = ("network_kind=linear", "epochs=6", "learning_rate=0.002")
-_STATES_CNN = ("network_kind=cnn", "epochs=6", "learning_rate=0.002")
+_STATES_CNN = ("network_kind=cnn", "width=64", "epochs=4", "learning_rate=0.002")
 
 # Of the model itself: few epochs and few proteins, since every step goes through all of its layers.
 _LEARNING_TOO = ("learning_rate=0.0005", "patience=0")
