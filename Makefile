@@ -23,7 +23,7 @@ demo: $(VENV)/demo.stamp
 
 # Two processes of one thread each: the suite is many small computations, which more threads do not speed up.
 test: $(VENV)/dev.stamp
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(PROCESSES) $(TESTS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile $(TESTS)
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

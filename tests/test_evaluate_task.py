@@ -78,6 +78,7 @@ def test_a_changed_answer_or_coordinate_is_another_run(quality_data: Path) -> No
 
 def test_figures_are_means_over_seeds(quality_data: Path, cache: Path) -> None:
     both, one = (evaluate(quality_data, cache, n_seeds=n).sets["test"]["linear"] for n in (2, 1))
+    evaluate(quality_data, cache)
     task = TASKS["quality"](network_kind="linear")
     examples = task.read(quality_data)
     runs = [harness._read(path, examples) for path in sorted((cache / "runs").glob("quality-linear-[01]-*.npz"))]
@@ -164,8 +165,11 @@ def test_a_row_does_not_differ_from_itself(quality_data: Path, cache: Path) -> N
     twin = replace(row, name="two", role="features")
     found = harness._differences((row, twin), {"one": figures, "two": figures})
     assert {(one["row"], one["against"]) for one in found} == {("one", "two")}
+    both = replace(row, name="both", models="another,some model")
+    found += harness._differences((row, both), {"one": figures, "both": figures})
+    assert {(one["row"], one["against"]) for one in found} == {("one", "two"), ("both", "one")}
     defined = [one for one in found if np.isfinite(one["value"])]
-    assert len(defined) >= 8
+    assert len(defined) >= 16
     assert all((one["value"], one["low"], one["high"], one["p"]) == (0.0, 0.0, 0.0, 1.0) for one in defined)
 
 

@@ -344,14 +344,18 @@ def _n_groups(figure: Figure) -> int:
 
 
 def _differences(rows: Sequence[Row], table: Mapping[str, Mapping[str, Figure]]) -> list[dict[str, Any]]:
-    """Return by how much the rows with embeddings exceed features alone and untrained weights of the same network."""
+    """Return by how much the rows with embeddings exceed the same network with less.
+
+    That is features alone, untrained weights, and of several models side by side some of them.
+    """
     from tertia.tasks.metrics import compare
 
     out = []
     for row in rows:
         for other in rows:
             alike = all(getattr(other, what) == getattr(row, what) for what in ("options", "averaged", "full"))
-            if not row.models or other.name == row.name or not alike or not other.role:
+            part = 0 < len(other.models) and set(other.models.split(",")) < set(row.models.split(","))
+            if not row.models or other.name == row.name or not alike or not (other.role or part):
                 continue
             for name, figure in table[row.name].items():
                 if _n_groups(figure) < FEWEST_GROUPS or name.startswith("oracle"):
