@@ -78,7 +78,6 @@ def test_a_changed_answer_or_coordinate_is_another_run(quality_data: Path) -> No
 
 def test_figures_are_means_over_seeds(quality_data: Path, cache: Path) -> None:
     both, one = (evaluate(quality_data, cache, n_seeds=n).sets["test"]["linear"] for n in (2, 1))
-    evaluate(quality_data, cache)
     task = TASKS["quality"](network_kind="linear")
     examples = task.read(quality_data)
     runs = [harness._read(path, examples) for path in sorted((cache / "runs").glob("quality-linear-[01]-*.npz"))]
@@ -157,6 +156,7 @@ def test_few_proteins_have_no_interval(quality_data: Path, tiny_model: Path, tmp
 
 
 def test_a_row_does_not_differ_from_itself(quality_data: Path, cache: Path) -> None:
+    evaluate(quality_data, cache)
     task = TASKS["quality"](network_kind="linear")
     examples = task.read(quality_data)
     runs = [harness._read(path, examples) for path in sorted((cache / "runs").glob("quality-linear-[01]-*.npz"))]
