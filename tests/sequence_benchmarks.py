@@ -10,9 +10,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from tertia.models import FAMILIES
 from tertia.residues import LETTERS
 from tertia.tasks.localisation.tables import PLACES
+from tertia.training import checkpoint
 
 N_PAIRED, N_PLACED, N_DOMAINS, N_CHAINS = 24, 60, 60, 30
 FOLDER = {"pair_binding": "protein_pairs", "tcr_epitope": "tcr_epitope", "localisation": "localization",
@@ -134,3 +137,11 @@ def _states(folder: Path, generator: np.random.Generator) -> None:
     casp = [[f"T{k}", len(s), s, states_of(s), states_of(s), "1" * len(s)]
             for k, s in enumerate(made(generator, 24 + k) for k in range(5))]  # fmt: skip
     write_table(folder / "casp12_8state.tsv.gz", "id length sequence ss8 ss3 observed_mask", casp)
+
+
+def write_language_model(folder: Path, *, seed: int = 0) -> Path:
+    """Write a checkpoint of a language model with random weights and return its folder."""
+    family = FAMILIES["pairlm"](width=16, n_layers=1, n_heads=2)
+    torch.manual_seed(seed)
+    checkpoint.save(folder, family, family.network().eval(), recipe="", meta={})
+    return folder

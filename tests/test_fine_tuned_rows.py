@@ -12,12 +12,11 @@ from tertia.evaluate import task as harness
 from tertia.evaluate.page import write_page
 from tertia.evaluate.rows import rows_of
 from tertia.evaluate.task import evaluate_task
-from tertia.models import FAMILIES
 from tertia.recipe import read_task
 from tertia.sequence import mmseqs
 from tertia.tasks import TASKS
 from tertia.training import checkpoint, learning
-from tests.sequence_benchmarks import FOLDER, write_sequence_benchmarks
+from tests.sequence_benchmarks import FOLDER, write_language_model, write_sequence_benchmarks
 
 FULL = ("full-fresh", "full-model")
 
@@ -37,10 +36,7 @@ def data(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory) -> str:
     folder = tmp_path_factory.mktemp("tiny_language_model")
-    family = FAMILIES["pairlm"](width=16, n_layers=1, n_heads=2)
-    torch.manual_seed(1)
-    checkpoint.save(folder, family, family.network().eval(), recipe="", meta={})
-    return str(folder)
+    return str(write_language_model(folder, seed=1))  # 0 is the seed of untrained weights
 
 
 def row(task: str, name: str, model: str):

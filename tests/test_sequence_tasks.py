@@ -21,7 +21,6 @@ from tertia.evaluate.rows import rows_of
 from tertia.evaluate.task import evaluate_task
 from tertia.evaluate.trivial import BASELINES, trivial_predictions
 from tertia.finetune import default_models, finetune
-from tertia.models import FAMILIES
 from tertia.predict import predict
 from tertia.sequence import mmseqs
 from tertia.tasks import TASKS
@@ -29,7 +28,7 @@ from tertia.tasks.task import batch_of
 from tertia.training import checkpoint
 from tertia.training.head import load_head
 from tertia.training.learning import make_items, n_steps
-from tests.sequence_benchmarks import FOLDER, states_of, write_sequence_benchmarks
+from tests.sequence_benchmarks import FOLDER, states_of, write_language_model, write_sequence_benchmarks
 from tests.structures import make_chain, random_sequence
 
 SHORT = ("epochs=1",)
@@ -60,11 +59,7 @@ def data(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory) -> Path:
     """Checkpoint of a language model with random weights."""
-    folder = tmp_path_factory.mktemp("tiny_language_model")
-    family = FAMILIES["pairlm"](width=16, n_layers=1, n_heads=2)
-    torch.manual_seed(0)
-    checkpoint.save(folder, family, family.network().eval(), recipe="", meta={})
-    return folder
+    return write_language_model(tmp_path_factory.mktemp("tiny_language_model"))
 
 
 @pytest.mark.parametrize(("task", "option"), TESTS)

@@ -354,7 +354,7 @@ def _differences(rows: Sequence[Row], table: Mapping[str, Mapping[str, Figure]])
     for row in rows:
         for other in rows:
             alike = all(getattr(other, what) == getattr(row, what) for what in ("options", "averaged", "full"))
-            part = 0 < len(other.models) and set(other.models.split(",")) < set(row.models.split(","))
+            part = len(other.models) > 0 and set(other.models.split(",")) < set(row.models.split(","))
             if not row.models or other.name == row.name or not alike or not (other.role or part):
                 continue
             for name, figure in table[row.name].items():
