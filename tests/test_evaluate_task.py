@@ -12,13 +12,17 @@ import pytest
 from typer.testing import CliRunner
 
 from tertia import cli
+from tertia.data.example import Example
 from tertia.errors import CheckpointError, InputError
+from tertia.evaluate import runs
 from tertia.evaluate import task as harness
 from tertia.evaluate.leaks import clean_positions
 from tertia.evaluate.page import COLUMNS, write_page
 from tertia.evaluate.rows import Row, rows_of
 from tertia.evaluate.task import evaluate_task
 from tertia.sequence import mmseqs
+from tertia.sequence.fasta import Record
+from tertia.structure.read_sequences import sequence_chain
 from tertia.tasks import TASKS
 from tertia.training import checkpoint, learning
 from tests.structures import random_sequence
@@ -72,16 +76,16 @@ def test_a_changed_answer_or_coordinate_is_another_run(quality_data: Path) -> No
         replace(first, chains=(replace(chain, atoms=replace(chain.atoms, coord=chain.atoms.coord + np.float32(0.1))),)),
         replace(first, features={"score": np.zeros((len(first), 1), np.float32)}),
     ]
-    changed = [harness._digest(examples | {"train": [one, *examples["train"][1:]]}) for one in (first, *others)]
-    assert len(set(changed)) == 1 + len(others) and harness._digest(examples) == changed[0]
+    changed = [runs.digest_of(examples | {"train": [one, *examples["train"][1:]]}) for one in (first, *others)]
+    assert len(set(changed)) == 1 + len(others) and runs.digest_of(examples) == changed[0]
 
 
 def test_figures_are_means_over_seeds(quality_data: Path, cache: Path) -> None:
     both, one = (evaluate(quality_data, cache, n_seeds=n).sets["test"]["linear"] for n in (2, 1))
     task = TASKS["quality"](network_kind="linear")
     examples = task.read(quality_data)
-    runs = [harness._read(path, examples) for path in sorted((cache / "runs").glob("quality-linear-[01]-*.npz"))]
-    for made, wanted in ((both, runs), (one, runs[:1])):
+    alone = [runs.read_run(path, examples) for path in sorted((cache / "runs").glob("quality-linear-[01]-*.npz"))]
+    for made, wanted in ((both, alone), (one, alone[:1])):
         for name in ("gdt_ts R", "gdt_ts RMSE", "gdt_ts FRL", "local lddt rho", "local lddt rho_decoy"):
             values = []
             for predictions, calibration in wanted:
@@ -98,7 +102,7 @@ def test_averaged_rows_score_the_mean_prediction_of_the_same_runs(sites_data: Pa
     assert len(list((tmp_path / "runs").iterdir())) == 2, "the averaged row trains nothing of its own"
     task = TASKS["interface"](benchmark="graphppis")
     examples = task.read(sites_data)
-    first, second = (harness._read(path, examples)[0] for path in (tmp_path / "runs").iterdir())
+    first, second = (runs.read_run(path, examples)[0] for path in (tmp_path / "runs").iterdir())
     mean = {
         split: [
             replace(a, residue=(a.residue + b.residue) / 2) for a, b in zip(first[split], second[split], strict=True)
@@ -159,9 +163,9 @@ def test_a_row_does_not_differ_from_itself(quality_data: Path, cache: Path) -> N
     evaluate(quality_data, cache)
     task = TASKS["quality"](network_kind="linear")
     examples = task.read(quality_data)
-    runs = [harness._read(path, examples) for path in sorted((cache / "runs").glob("quality-linear-[01]-*.npz"))]
+    seeds = [runs.read_run(path, examples) for path in sorted((cache / "runs").glob("quality-linear-[01]-*.npz"))]
     row = Row("one", "one", "some model", ("network_kind=linear",))
-    figures = harness._row_figures("quality", row, (), examples["test"], np.arange(4), "test", runs)
+    figures = harness._row_figures("quality", row, (), examples["test"], np.arange(4), "test", seeds)
     twin = replace(row, name="two", role="features")
     found = harness._differences((row, twin), {"one": figures, "two": figures})
     assert {(one["row"], one["against"]) for one in found} == {("one", "two")}
@@ -246,6 +250,16 @@ def test_a_checkpoint_brings_its_own_training_chains(quality_data: Path, tiny_mo
     for models in (f"{model}@1.0", f"fresh:{model}", f"{model},{model}"):
         clean = clean_positions({"test": examples}, [], models)
         assert clean["test"].tolist() == [2, 3]  # the store's last chain begins as the first
+    # Of a second model nobody knows what it has seen, unless it is told.
+    assert clean_positions({"test": examples}, [], f"{model},{tiny_model}") is None
+    assert clean_positions({"test": examples}, [str(store.path)], f"{model},{tiny_model}")["test"].tolist() == [2, 3]
+
+
+def test_chains_too_short_for_any_search_make_no_clean_subset(tmp_path: Path) -> None:
+    (tmp_path / "seen.fa").write_text(f">a\n{random_sequence(80, seed=5)}\n")
+    short, longer = (Example("one", (sequence_chain(Record("one", random_sequence(n))),)) for n in (20, 30))
+    assert clean_positions({"test": [short]}, [str(tmp_path / "seen.fa")], "") is None
+    assert clean_positions({"test": [short, longer]}, [str(tmp_path / "seen.fa")], "")["test"].tolist() == [0, 1]
 
 
 @pytest.mark.parametrize(("n_leaks", "left"), [(1, 2), (2, 0)])
@@ -272,14 +286,14 @@ def test_every_row_can_be_read_and_has_a_name_of_its_own() -> None:
             rows = rows_of(task, **given)
             assert len({row.name for row in rows}) == len({row.label for row in rows}) == len(rows)
             for row in rows:
-                harness._of_row(task, row, ())
+                runs.of_row(task, row, ())
                 assert given["structure"] or not row.models
     assert "fresh:a@1+2,fresh:b" in {row.models for row in rows_of("quality", structure="a@1+2,b")}
 
 
 def test_options_go_before_those_of_a_row() -> None:
     row = next(row for row in rows_of("quality", structure="") if row.name == "wide-features")
-    task, settings = harness._of_row("quality", row, ("epochs=3", "batch=2"))
+    task, settings = runs.of_row("quality", row, ("epochs=3", "batch=2"))
     assert (settings.epochs, task.batch, task.size) == (3, 2, "compact")
 
 

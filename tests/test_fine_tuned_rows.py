@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tertia.evaluate import runs
 from tertia.evaluate import task as harness
 from tertia.evaluate.page import write_page
 from tertia.evaluate.rows import rows_of
@@ -59,8 +60,9 @@ def test_one_model_of_sequences_learns_and_joint_ones_do_not(task: str) -> None:
         assert (fresh.models, trained.models, fresh.role) == ("fresh:mine", "mine", "fresh")
         chosen, settings = read_task(task, (), defaults=trained.options)
         assert fresh.options == trained.options and settings.epochs <= 5
-        most = getattr(chosen, "most_train", 0)
-        assert (f"at most {most:,} training" in trained.label) == (most > 0)
+        assert f"at most {chosen.most_train:,} training" in trained.label
+        probe = next(one for one in rows_of(task, structure="mine") if one.name == "probe-model")
+        assert fresh.first == trained.first == probe.options
 
 
 @pytest.mark.parametrize("task", ["localisation", "homology", "pair_binding", "secondary_structure"])
@@ -76,8 +78,8 @@ def test_training_examples_are_thinned_as_the_option_does_it(task: str, data: Pa
     names = [one.id for one in all_of_them["train"]]
     assert sorted(names.index(one.id) for one in few["train"]) == [names.index(one.id) for one in few["train"]]
     thinned = replace(row(task, "full-model", model), options=(f"most_train={most}",))
-    chosen = harness._of_row(task, thinned, ())[0]
-    used = harness._used(chosen, thinned, all_of_them)
+    chosen = runs.of_row(task, thinned, ())[0]
+    used = runs._used(chosen, thinned, all_of_them)
     assert [one.id for one in used["train"]] == [one.id for one in few["train"]]
     assert {name: used[name] for name in used if name != "train"} == {
         name: all_of_them[name] for name in used if name != "train"
@@ -87,26 +89,32 @@ def test_training_examples_are_thinned_as_the_option_does_it(task: str, data: Pa
 def test_a_row_that_learns_is_another_run_than_a_probe(model: str, tmp_path: Path) -> None:
     full = row("localisation", "full-model", model)
     probe = replace(full, full=False)
-    paths = {harness._path(tmp_path, "localisation", one, (), "digest", 0) for one in (full, probe)}
+    paths = {runs._path(tmp_path, "localisation", one, (), "digest", 0) for one in (full, probe)}
     assert len(paths) == 2
-    assert harness._path(tmp_path, "localisation", full, (), "digest", 0) in paths
-    longer = replace(full, options=("epochs=4",))
-    assert harness._path(tmp_path, "localisation", longer, (), "digest", 0) not in paths
+    assert runs._path(tmp_path, "localisation", full, (), "digest", 0) in paths
+    for other in (replace(full, options=("epochs=4",)), replace(full, first=("epochs=4",))):
+        assert runs._path(tmp_path, "localisation", other, (), "digest", 0) not in paths
 
 
 @pytest.mark.parametrize("task", ["localisation", "secondary_structure", "pair_binding"])
 def test_the_model_of_a_row_learns_from_its_own_weights(
     task: str, data: Path, model: str, tmp_path, monkeypatch
 ) -> None:
-    begun, ended, learn = [], [], learning.learn
+    begun, ended, heads, learn = [], [], {}, learning.learn
 
     def weights(encoder) -> torch.Tensor:
         return torch.cat([one.detach().flatten().clone() for one in encoder.network.parameters()])
 
-    def watched(*given, encoder, **more):
+    def watched(*given, seed, encoder=None, start=None, **more):
+        if encoder is None:
+            learnt = learn(*given, seed=seed, **more)
+            heads[seed] = {name: one.clone() for name, one in learnt.network.state_dict().items()}
+            return learnt
+        assert all(torch.equal(start[name], one) for name, one in heads[seed].items()), "the head has learnt first"
         begun.append(weights(encoder))
-        learnt = learn(*given, encoder=encoder, **more)
+        learnt = learn(*given, seed=seed, encoder=encoder, start=start, **more)
         ended.append(weights(encoder))
+        assert any(not torch.equal(learnt.network.state_dict()[name], one) for name, one in heads[seed].items())
         return learnt
 
     monkeypatch.setattr(learning, "learn", watched)
@@ -122,7 +130,7 @@ def test_the_model_of_a_row_learns_from_its_own_weights(
     (compared,) = {(one["row"], one["against"]) for found in report.differences.values() for one in found}
     assert compared == ("full-model", "full-fresh")
     write_page(report, tmp_path / "page", command="tertia")
-    assert "learns too" in (tmp_path / "page.md").read_text()
+    assert "then `network_kind=" in (tmp_path / "page.md").read_text()
     # The same call goes on where it was: nothing is learnt again.
     monkeypatch.setattr(learning, "learn", lambda *_, **__: pytest.fail("learnt again"))
     again = evaluate(task, data, model, tmp_path)

@@ -13,6 +13,8 @@ IDENTITY = 0.3
 FEW = 500
 """Up to so many different sequences are searched in every way there is; of more only by MMseqs2, where that is
 installed, for the built-in alignment takes seconds for each."""
+SHORTEST = 25
+"""Residues; no alignment of shorter chains with thousands of proteins is beyond chance (E <= 1e-3)."""
 
 
 def clean_positions(
@@ -21,7 +23,7 @@ def clean_positions(
     """Return the positions of the examples of each test set without a neighbour among the training chains.
 
     An example of two chains is clean where both are. Different sequences are searched once, however many examples
-    they are in. None if nothing is known of the training chains.
+    they are in. None if the training chains of a model are not known, or all chains are too short to be searched for.
 
     Parameters
     ----------
@@ -30,10 +32,13 @@ def clean_positions(
     """
     from tertia.data.leak import read_excluded
 
-    sources = [*against, *_kept_sequences(models)]
-    if not sources:
+    kept = _kept_sequences(models)
+    if not against and (not kept or None in kept):
         return None
+    sources = [*against, *(path for path in kept if path)]
     sequences = dict.fromkeys(c.sequence for examples in tests.values() for one in examples for c in one.chains)
+    if max(map(len, sequences), default=0) < SHORTEST:
+        return None
     leaking = _leaking(list(sequences), read_excluded(sources))
     return {
         name: np.array(
@@ -55,15 +60,15 @@ def _leaking(sequences: Sequence[str], known: Sequence[Any]) -> set[str]:
     return (seen & set(sequences)) | {leak.chain for leak in found}
 
 
-def _kept_sequences(models: str) -> list[str]:
+def _kept_sequences(models: str) -> list[str | None]:
+    """Return the file of training sequences of each model, None for one that keeps none."""
     from tertia.encoders import FRESH, parse_models
     from tertia.training import checkpoint
 
-    found = []
+    found: list[str | None] = []
     for name, _ in parse_models(models) if models else ():
         path = checkpoint.checkpoint_folder(name.removeprefix(FRESH)) / checkpoint.SEQUENCES
         if not path.parent.is_dir():
             raise CheckpointError(name, found="no such model")
-        if path.is_file():
-            found.append(str(path))
+        found.append(str(path) if path.is_file() else None)
     return list(dict.fromkeys(found))

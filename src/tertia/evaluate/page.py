@@ -11,7 +11,7 @@ from tertia.errors import InputError
 from tertia.evaluate.published import PUBLISHED
 from tertia.evaluate.task import FEWEST_GROUPS, TaskReport
 
-_OF_TWO = ("AUROC", "AUPRC", "AP", "ACC", "F", "MCC", "oracle F", "prevalence")
+_OF_TWO = ("AUROC", "AP", "ACC", "F", "MCC", "oracle F", "prevalence")
 _OF_MANY = ("ACC", "MCC", "macro F")
 COLUMNS = {
     "quality": (
@@ -54,13 +54,15 @@ NOTES = {
     ),
     "pair_binding": (
         _CALLED + "test set",
-        "itself, which flatters. prevalence: share of pairs that bind, what AUPRC is by chance.",
+        "itself, which flatters. prevalence: share of pairs that bind, what AP is by chance. AP: area under precision",
+        "and recall, by steps; published ones as their authors had them.",
         "The published figures on D-SCRIPT's yeast are of models that learnt from its own human pairs.",
     ),
     "tcr_epitope": (
         _CALLED + "test set",
         "itself, which flatters. prevalence: share of pairs that bind. AUROC_peptide: mean over peptides with 5 pairs",
-        "or more of either class. Negatives are shuffled pairs, not measured ones.",
+        "or more of either class. Negatives are shuffled pairs, not measured ones. Loops and peptides are too short",
+        "for a search of neighbours: no alignment of 15 residues is beyond chance, so there is no set without them.",
     ),
     "localisation": (
         "ACC, MCC (Gorodkin's), macro F: of the most probable place. Of membrane proteins: at the threshold with the",
@@ -186,7 +188,8 @@ def _page(report: TaskReport, command: str, drawing: Path | None) -> list[str]:
 def _explained(row) -> str:
     options = " ".join(f"`{option}`" for option in row.options)
     if row.full:
-        return f"{options}; `{row.models}` learns too"
+        first = " ".join(f"`{option}`" for option in row.first)
+        return f"first {first} on embeddings `{row.models}`, then {options} on the model too"
     return options + (f"; embeddings `{row.models}`" if row.models else "; no embeddings")
 
 

@@ -37,13 +37,13 @@ PUBLISHED: dict[tuple[str, str], Sequence[tuple[str, dict[str, float]]]] = {
         ("GraphPPIS (Yuan et al. 2022)", {"AUPRC": 0.423, "oracle MCC": 0.336}),
     ),
     ("pair_binding", "test"): (
-        ("TUnA, ESM-2 (Ko et al. 2024)", {"ACC": 0.648, "AUROC": 0.703, "AUPRC": 0.692, "MCC": 0.295}),
-        ("ESM-2 + MLP (Ko et al. 2024)", {"ACC": 0.639, "AUROC": 0.696, "AUPRC": 0.680}),
+        ("TUnA, ESM-2 (Ko et al. 2024)", {"ACC": 0.648, "AUROC": 0.703, "AP": 0.692, "MCC": 0.295}),
+        ("ESM-2 + MLP (Ko et al. 2024)", {"ACC": 0.639, "AUROC": 0.696, "AP": 0.680}),
     ),
     ("pair_binding", "dscript_yeast"): (
-        ("PIPR, trained on D-SCRIPT's human pairs", {"AUPRC": 0.230}),
-        ("D-SCRIPT (Sledzieski et al. 2021)", {"AUPRC": 0.405}),
-        ("TUnA, trained on D-SCRIPT's human pairs", {"AUPRC": 0.641}),
+        ("PIPR, trained on D-SCRIPT's human pairs", {"AP": 0.230}),
+        ("D-SCRIPT (Sledzieski et al. 2021)", {"AP": 0.405}),
+        ("TUnA, trained on D-SCRIPT's human pairs", {"AP": 0.641}),
     ),
     ("tcr_epitope", "test_tcr"): (
         ("TITAN (Weber et al. 2021), mean of ten folds", {"AUROC": 0.87}),

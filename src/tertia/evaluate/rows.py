@@ -24,6 +24,7 @@ class Row:
     role: str = ""  # "features" and "fresh" are what the others are compared with
     averaged: bool = False  # one row of the mean of what all seeds predict, not the mean figure of the seeds
     full: bool = False  # the model learns too
+    first: tuple[str, ...] = ()  # options with which the network of the task learns before it does
 
     @property
     def trained(self) -> str:
@@ -50,13 +51,13 @@ _FOLDS_CNN = ("network_kind=cnn", "width=128", "epochs=5", "learning_rate=0.002"
 _WINDOW = ("network_kind=linear", "epochs=6", "learning_rate=0.002")
 _STATES_CNN = ("network_kind=cnn", "width=64", "epochs=4", "learning_rate=0.002")
 
-# Of the model itself: few epochs and few proteins, since every step goes through all of its layers.
-_LEARNING_TOO = ("learning_rate=0.0005", "patience=0")
-_PAIRS_FULL = ("network_kind=mlp", "epochs=2", "batch=32", "most_train=1500", *_LEARNING_TOO)
-_PEPTIDES_FULL = ("network_kind=mlp", "epochs=2", "batch=64", "most_train=10000", *_LEARNING_TOO)
-_PLACES_FULL = ("network_kind=linear", "epochs=2", "batch=32", "most_train=2000", *_LEARNING_TOO)
-_FOLDS_FULL = ("network_kind=linear", "epochs=2", "batch=32", "most_train=4000", *_LEARNING_TOO)
-_WINDOW_FULL = ("network_kind=linear", "epochs=2", "residues=6000", "most_train=1500", *_LEARNING_TOO)
+# Of the model itself, once its network has learnt as above: one pass over few proteins, all layers deep.
+_LEARNING_TOO = ("epochs=1", "learning_rate=0.0002")
+_PAIRS_FULL = ("network_kind=mlp", "batch=32", "most_train=1500", *_LEARNING_TOO)
+_PEPTIDES_FULL = ("network_kind=mlp", "batch=64", "most_train=8000", *_LEARNING_TOO)
+_PLACES_FULL = ("network_kind=linear", "batch=32", "most_train=2000", *_LEARNING_TOO)
+_FOLDS_FULL = ("network_kind=linear", "batch=32", "most_train=6000", *_LEARNING_TOO)
+_WINDOW_FULL = ("network_kind=linear", "residues=6000", "most_train=1500", *_LEARNING_TOO)
 
 
 def rows_of(task: str, *, structure: str, sequence: str = "", paper: str = "") -> tuple[Row, ...]:
@@ -75,7 +76,8 @@ def rows_of(task: str, *, structure: str, sequence: str = "", paper: str = "") -
     return make(structure, sequence, paper)
 
 
-def _fresh(models: str) -> str:
+def fresh_of(models: str) -> str:
+    """Return the untrained twins of models."""
     return ",".join(f"fresh:{part}" for part in models.split(","))
 
 
@@ -85,7 +87,7 @@ def _with_embeddings(
     """Return one network on features alone and with each kind of embedding."""
     rows = [Row(f"{prefix}features", f"{suffix}features alone", options=options, role="features")]
     if structure:
-        rows.append(Row(f"{prefix}fresh", f"{suffix}+ untrained weights", _fresh(structure), options, role="fresh"))
+        rows.append(Row(f"{prefix}fresh", f"{suffix}+ untrained weights", fresh_of(structure), options, role="fresh"))
     if sequence:
         rows.append(Row(f"{prefix}sequence", f"{suffix}+ sequence (substitute for TAPE)", sequence, options))
     if paper:
@@ -106,7 +108,7 @@ def _and_averaged(rows: Sequence[Row]) -> list[Row]:
 
 def _quality(structure: str, sequence: str, paper: str) -> tuple[Row, ...]:
     probes = (
-        Row("linear-fresh", "linear + untrained weights", _fresh(structure), _LINEAR, role="fresh"),
+        Row("linear-fresh", "linear + untrained weights", fresh_of(structure), _LINEAR, role="fresh"),
         Row("linear-structure", f"linear + {structure} (frozen probe)", structure, _LINEAR),
     )
     return (
@@ -141,28 +143,31 @@ def _probes(
     models, *others = given
     rows = [Row(f"{prefix}-features", f"{label}, {alone}", options=options, role="features")]
     if models:
-        rows.append(Row(f"{prefix}-fresh", f"{label} + untrained weights", _fresh(models), options, role="fresh"))
+        rows.append(Row(f"{prefix}-fresh", f"{label} + untrained weights", fresh_of(models), options, role="fresh"))
     for name, other in zip(("sequence", "paper"), others, strict=True):
         rows += [Row(f"{prefix}-{name}", f"{label} + {other}", other, options)] if other else []
     return [*rows, Row(f"{prefix}-model", f"{label} + {models}", models, options)] if models else rows
 
 
-def _fine_tuned(options: tuple[str, ...], given: tuple[str, str, str], *, of: str) -> list[Row]:
+def _fine_tuned(
+    first: tuple[str, ...], options: tuple[str, ...], given: tuple[str, str, str], *, of: str
+) -> list[Row]:  # fmt: skip
     """Return the rows in which the model learns too, from untrained and from its own weights; of one model only.
 
     Parameters
     ----------
-    of: what training examples are called, where they are thinned out.
+    first: options with which the network of the task has learnt on the model as it was, from all examples.
+    of: what training examples are called.
     """
     models = given[0]
     if not models or "," in models or "@" in models:
         return []
-    most = next((int(one.partition("=")[2]) for one in options if one.startswith("most_train=")), 0)
-    thinned = f", at most {most:,} training {of}" if most else ""
+    most = next(int(one.partition("=")[2]) for one in options if one.startswith("most_train="))
+    thinned = f", on at most {most:,} training {of}"
     return [
-        Row("full-fresh", f"fine-tuned from untrained weights{thinned}", _fresh(models), options, role="fresh",
-            full=True),
-        Row("full-model", f"fine-tuned {models}{thinned}", models, options, full=True),
+        Row("full-fresh", f"untrained weights fine-tuned{thinned}", fresh_of(models), options, role="fresh", full=True,
+            first=first),
+        Row("full-model", f"{models} fine-tuned{thinned}", models, options, full=True, first=first),
     ]  # fmt: skip
 
 
@@ -179,26 +184,26 @@ _DEGREE = ("degree", "degrees of the two in training pairs")
 def _pair_binding(*given: str) -> tuple[Row, ...]:
     trivial = _trivial(_SHARES, _COMPOSITION, _NEAREST, _DEGREE)
     probes = _probes("probe", "symmetric network", _PAIRS, given, alone="composition and length alone")
-    return (*trivial, *probes, *_fine_tuned(_PAIRS_FULL, given, of="pairs"))
+    return (*trivial, *probes, *_fine_tuned(_PAIRS, _PAIRS_FULL, given, of="pairs"))
 
 
 def _tcr_epitope(*given: str) -> tuple[Row, ...]:
     trivial = _trivial(_SHARES, _COMPOSITION, _NEAREST, _DEGREE)
     probes = _probes("probe", "network", _PEPTIDES, given, alone="composition and length alone")
-    return (*trivial, *probes, *_fine_tuned(_PEPTIDES_FULL, given, of="pairs"))
+    return (*trivial, *probes, *_fine_tuned(_PEPTIDES, _PEPTIDES_FULL, given, of="pairs"))
 
 
 def _localisation(*given: str) -> tuple[Row, ...]:
     cnn = Row("cnn", "convolution over one-hot letters", options=_PLACES_CNN)
     probes = _probes("probe", "linear probe", _PROTEINS, given, alone="composition and length alone")
-    full = _fine_tuned(_PLACES_FULL, given, of="proteins")
+    full = _fine_tuned(_PROTEINS, _PLACES_FULL, given, of="proteins")
     return (*_trivial(_SHARES, _COMPOSITION, _NEAREST), cnn, *probes, *full)
 
 
 def _homology(*given: str) -> tuple[Row, ...]:
     cnn = Row("cnn", "convolution over one-hot letters", options=_FOLDS_CNN)
     probes = _probes("probe", "linear probe", _PROTEINS, given, alone="composition and length alone")
-    full = _fine_tuned(_FOLDS_FULL, given, of="domains")
+    full = _fine_tuned(_PROTEINS, _FOLDS_FULL, given, of="domains")
     return (*_trivial(_SHARES, _COMPOSITION, _NEAREST), cnn, *probes, *full)
 
 
@@ -207,5 +212,5 @@ def _secondary_structure(*given: str) -> tuple[Row, ...]:
         *_trivial(_SHARES, ("letters", "what the letter of a residue mostly is")),
         *_probes("probe", "linear, window", _WINDOW, given, alone="one-hot letters"),
         *_probes("cnn", "convolution", _STATES_CNN, given, alone="one-hot letters"),
-        *_fine_tuned(_WINDOW_FULL, given, of="proteins"),
+        *_fine_tuned(_WINDOW, _WINDOW_FULL, given, of="proteins"),
     )

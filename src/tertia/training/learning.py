@@ -101,12 +101,14 @@ def _sequence_items(task: Task, examples: Sequence[Example], embed: Any, done: C
 def learn(
     task: Task, examples: Mapping[str, Sequence[Example]], items: Mapping[str, Sequence[Item]], *,
     settings: Supervision, seed: int = 0, encoder: LearningEncoder | None = None,
+    start: Mapping[str, torch.Tensor] | None = None,
 ) -> Learnt:  # fmt: skip
     """Train on "train", keep the epoch and fit the calibration on "valid".
 
     Parameters
     ----------
     encoder: learns with the network, in place of embeddings that were made before; the items then have none.
+    start: weights that the network of the task begins with, of the same task and embeddings.
 
     Raises
     ------
@@ -120,6 +122,8 @@ def learn(
         first = embedded(items["train"][:1], examples["train"][:1])[0]
     torch.manual_seed(seed)
     head = task.network(first.widths)
+    if start is not None:
+        head.load_state_dict(start)
     network = head if encoder is None else torch.nn.ModuleDict({"head": head, "encoder": encoder.network})
 
     def loss(_: torch.nn.Module, positions: list[int]) -> torch.Tensor:
@@ -137,7 +141,7 @@ def learn(
 
     history = fit_supervised(
         network, lambda generator: task.epoch(examples["train"], generator), loss, score, settings=settings, seed=seed,
-        by_step=encoder is not None,
+        by_step=encoder is not None or settings.epochs == 1,
     )  # fmt: skip
     calibration = task.calibrate(examples["valid"], best[1])
     on_valid = tuple(task.finish(raw, calibration) for raw in best[1])

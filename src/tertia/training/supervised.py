@@ -99,7 +99,7 @@ def rate_of(end: float, settings: Supervision) -> float:
     warmup = settings.warmup_share * settings.epochs
     if end < warmup:
         return settings.learning_rate * end / warmup
-    progress = (end - warmup) / max(settings.epochs - warmup, 1)
+    progress = (end - warmup) / (settings.epochs - warmup)
     return settings.learning_rate * (0.01 + 0.99 * (0.5 + 0.5 * math.cos(math.pi * min(progress, 1.0))))
 
 
