@@ -8,7 +8,7 @@ each pair of residues of two chains a score: weights in both directions, average
 The best head, and a sparse regression over all, are chosen on one half of the complexes and scored on the other, in
 turn, so that every complex is scored once. Controls, each read and scored in the same way:
 
-other partner   the second chain is that of another complex, the nearest in length; heads of the model itself
+other partner   the second chain is that of another complex, the next in length; heads of the model itself
 shuffled        the residues of the second chain are shuffled, and put back in order in the scores; likewise
 untrained       the same network with fresh weights; heads chosen anew
 single chains   the model of --control; heads chosen anew
@@ -46,6 +46,7 @@ from benchmarks.contact_heads import (  # noqa: E402
     letter_rates,
     letter_scores,
 )
+from benchmarks.pairlm_ablation import without_folders  # noqa: E402
 from tertia.errors import CheckpointError, InputError  # noqa: E402
 from tertia.evaluate.leaks import clean_positions  # noqa: E402
 from tertia.models.pairlm.attention import MOST_TOKENS, attention_maps, attentions  # noqa: E402
@@ -253,7 +254,7 @@ def main(arguments: list[str] | None = None) -> str:
     found = measure(readers, complexes) | {
         "complexes": complexes, "clean": None if clean is None else clean["complexes"], "tool": tool,
         "count": dict(count + left_out) | {"complexes with a line longer than a model reads": len(unlike_ones) - len(fitting)},
-        "command": f"python benchmarks/pair_attention.py {' '.join(arguments)}", "family": readers[MODEL].family,
+        "command": f"python benchmarks/pair_attention.py {' '.join(without_folders(arguments))}", "family": readers[MODEL].family,
     }  # fmt: skip
     text = pair_attention_page.write(found, options.page if options.write else None)
     print(text)

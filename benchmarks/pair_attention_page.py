@@ -26,7 +26,7 @@ the largest mean AP on the other half of the complexes; sparse regression: logis
 the weights, on all contacts of the other half and {OTHERS} other cells for each. **Figures** are of each complex by itself, then the
 mean; P@L/5: contacts among the best L/5 pairs, L the length of the shorter chain. Intervals are 95 % over resampled complexes.
 
-**Controls.** other partner: the second chain is that of another complex, the nearest in length, so that only places and
+**Controls.** other partner: the second chain is that of another complex, the next in length, so that only places and
 the first chain can help. shuffled: residues of the second chain in random order, scores put back to their residues, so that only
 letters can help. Both use the heads that were chosen for the model. untrained: fresh weights; single chains: a model that never saw two
 chains in training; for both, heads are chosen anew. letters: how often the two letters are in contact, no network."""

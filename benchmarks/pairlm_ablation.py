@@ -1,8 +1,8 @@
 """Train language models that differ in what stands beside a chain; `--write`: docs/results/pairlm_ablation.md.
 
     tertia prepare proteins.fa.gz -o store --exclude tests.fa --pairs pairs.tsv
-    python benchmarks/pairlm_ablation.py store --tokenizer tokenizer.json [--size small] [--seeds 0 1 2] [--write]
-    python benchmarks/pairlm_ablation.py store --tokenizer tokenizer.json --arms single apart     # beside another one
+    python benchmarks/pairlm_ablation.py store [--tokenizer tokenizer.json] [--size small] [--seeds 0 1 2] [--write]
+    python benchmarks/pairlm_ablation.py store --arms single apart     # beside another one
 
 Five arms (`pairlm_arms.ARMS`): one chain a line; two random chains that do not attend to each other; two random ones;
 two that bind; as many of either. All have the same network, proteins, updates and number of tokens. What is finished is
@@ -21,8 +21,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.pairlm_arms import ARMS, SIZES, Plan, plan, seen, train  # noqa: E402
-from benchmarks.pairlm_page import UNTRAINED, compared, draw, page, values  # noqa: E402
+from benchmarks.pairlm_arms import ARMS, RECIPE, SIZES, Plan, plan, seen, train  # noqa: E402
+from benchmarks.pairlm_page import FREQUENCIES, UNTRAINED, compared, draw, page, values  # noqa: E402
 from benchmarks.pairlm_readouts import (  # noqa: E402
     FIGURES,
     PROBES,
@@ -34,6 +34,7 @@ from benchmarks.pairlm_readouts import (  # noqa: E402
 )
 from tertia.data.columns import write_json  # noqa: E402
 from tertia.data.store import Store  # noqa: E402
+from tertia.recipe import read_recipe  # noqa: E402
 
 RESULTS = ROOT / "docs" / "results"
 
@@ -47,12 +48,15 @@ def read_all(plan: Plan, model: Path, seed: int, options: argparse.Namespace) ->
         if name in PROBES:  # untrained weights are the same for all arms, so that they are read out once a seed
             path = plan.folder(UNTRAINED, seed) / "read" / f"{name}.npz"
             read_out(name, model, options.data, path=path, fresh=True, **given)
+        else:
+            path = plan.folder(FREQUENCIES, seed) / "read" / f"{name}.npz"
+            read_out(name, model, options.data, path=path, frequencies=Store.open(plan.store), **given)
 
 
 def found(plan: Plan, options: argparse.Namespace) -> dict[str, dict[str, list]]:
-    """Return {arm: {figure: one for each seed}} of what is finished; an arm counts with the seeds that it has."""
+    """Return {arm: {figure: one for each seed}} of what is finished; a figure counts once all seeds have it."""
     out = {}
-    for arm in (*options.arms, UNTRAINED):
+    for arm in (*options.arms, UNTRAINED, FREQUENCIES):
         folders = [plan.folder(arm, seed) / "read" for seed in options.seeds]
         columns = {name: [figure_of(name, folder) for folder in folders] for name in FIGURES}
         out[arm] = {name: figures for name, figures in columns.items() if all(one is not None for one in figures)}
@@ -64,11 +68,17 @@ def report(plan: Plan, options: argparse.Namespace) -> dict:
     figures = found(plan, options)
     n_proteins, n_known = known_proteins(Store.open(plan.store), labelled_pairs(options.data, plan.size.n_pairs))
     return {
-        "size": options.size, "settings": vars(plan.size), "seeds": options.seeds, "overrides": without_folders(plan.more),
-        "arms": {name: vars(ARMS[name]) for name in options.arms}, "seen": seen(plan, options.arms),
+        "size": options.size, "settings": vars(plan.size), "architecture": architecture(plan), "seeds": options.seeds,
+        "overrides": without_folders(plan.more),
+        "arms": {name: vars(ARMS[name]) for name in options.arms}, "seen": seen(plan, options.arms, options.seeds),
         "pairs": {"proteins": n_proteins, "in the training store": n_known},
         "values": values(figures), "differences": compared(figures),
     }  # fmt: skip
+
+
+def architecture(plan: Plan) -> str:
+    """Return the architecture of all networks."""
+    return read_recipe(RECIPE, plan.overrides(next(iter(ARMS)), 0)).family.architecture
 
 
 def without_folders(words: Sequence[str]) -> list[str]:

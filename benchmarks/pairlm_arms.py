@@ -8,7 +8,6 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +25,7 @@ from tertia.recipe import Recipe, read_recipe
 from tertia.training.examples import Examples, FeaturisedChains
 from tertia.training.run import usable
 
-RECIPE = "pairlm_tiny"
+RECIPE = "pairlm"
 TOLERANCE = 0.03
 """Largest relative difference of the tokens that two arms see."""
 MOST_LINES = 32
@@ -62,7 +61,6 @@ class Size:
     batch: int  # lines of a step with pairs, a few more where that matches tokens
     steps: int
     warmup: int
-    learning_rate: float
     n_pairs: int  # labelled pairs that are scored without training
     n_examples: int  # of each split of each task that probes learn from and are tried on; 0 = all
     views: int = 2  # hidden sets a chain when pairs are scored
@@ -71,9 +69,9 @@ class Size:
 
 
 SIZES = {
-    "tiny": Size(16, 1, 2, 32, 8, 3, 1, 1e-3, 24, 0, views=1, random=1),
-    "small": Size(128, 3, 4, 256, 10, 900, 90, 1e-3, 1000, 1000, views=1),
-    "base": Size(256, 6, 8, 256, 128, 6000, 600, 7e-4, 4000, 0),
+    "tiny": Size(16, 1, 2, 32, 8, 3, 1, 24, 0, views=1, random=1),
+    "small": Size(128, 3, 4, 256, 10, 600, 40, 1000, 1000, views=1),
+    "base": Size(256, 6, 8, 256, 128, 6000, 100, 4000, 0),
 }
 
 
@@ -81,9 +79,8 @@ def overrides(arm: Arm, size: Size, seed: int, more: Sequence[str] = ()) -> list
     """Return what the recipe of an arm changes, but store and batch; `more` is the same for all arms."""
     capped = [f"most_pairs_of_a_protein={size.most_pairs}"] if arm.pairs != "none" else []
     return [
-        "architecture=roberta", f"width={size.width}", f"n_layers={size.n_layers}", f"n_heads={size.n_heads}",
-        f"longest={size.longest}", f"cross={str(arm.cross).lower()}", f"pairs={arm.pairs}", f"steps={size.steps}",
-        f"warmup_steps={size.warmup}", f"learning_rate={size.learning_rate}", "schedule=cosine", "ema_decay=0.99",
+        f"width={size.width}", f"n_layers={size.n_layers}", f"n_heads={size.n_heads}", f"longest={size.longest}",
+        f"cross={str(arm.cross).lower()}", f"pairs={arm.pairs}", f"steps={size.steps}", f"warmup_steps={size.warmup}",
         f"seed={seed}", "n_valid=128", "valid_draws=1", f"checkpoint_every={max(size.steps // 8, 1)}", *capped, *more,
         f"validate_every={size.steps}",  # once, at the end: no arm picks its weights by a validation of its own
     ]  # fmt: skip
@@ -245,14 +242,11 @@ def train(plan: Plan, arm: str, seed: int) -> Path:
     return folder
 
 
-def seen(plan: Plan, arms: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Return what the networks of each arm saw, the mean over its finished seeds."""
+def seen(plan: Plan, arms: Sequence[str], seeds: Sequence[int]) -> dict[str, dict[str, float]]:
+    """Return what the networks of each arm saw, the mean over those seeds that are finished."""
     out = {}
     for arm in arms:
-        found = []
-        for seed in count():
-            if not (path := plan.folder(arm, seed) / "seen.json").is_file():
-                break
-            found.append(json.loads(path.read_text()))
+        paths = [plan.folder(arm, seed) / "seen.json" for seed in seeds]
+        found = [json.loads(path.read_text()) for path in paths if path.is_file()]
         out[arm] = {name: float(np.mean([one[name] for one in found])) for name in (found[0] if found else ())}
     return out

@@ -16,7 +16,8 @@ from tertia.tasks.task import Figure
 
 N_RESAMPLES = 1000
 LEVEL = 0.95
-UNTRAINED = "untrained"
+UNTRAINED, FREQUENCIES = "untrained", "frequencies"
+"""Rows beside the arms: weights as they are drawn, and no network but the share of each token in the training chains."""
 CONTRASTS = {
     ("apart", "single"): "another chain in the line that is not attended to",
     ("random", "apart"): "attention to a random chain",
@@ -25,6 +26,8 @@ CONTRASTS = {
     ("half", "single"): "the published recipe as a whole",
 }
 """Pairs of arms that differ in one thing, the last one excepted."""
+LINES = {"single": ("alone",), "apart": ("alone", "partner", "random"), FREQUENCIES: ("alone", "partner", "random")}
+"""Cross entropies in lines that an arm has seen in training, the others those of two chains; only such are compared."""
 CHANCE = {"gain": 0.0, "zero-shot": 0.5}
 """Of figures that are compared with what a network has that knows nothing of partners."""
 Found = Mapping[str, Mapping[str, Sequence[Figure]]]  # of each arm and figure one for each seed
@@ -72,16 +75,23 @@ def compared(found: Found) -> list[dict[str, Any]]:
     sides = {(arm, name): by_seed(figures) for arm, table in found.items() for name, figures in table.items()}
     out = []
     for arm, name in sides:
-        for other in [second for first, second in CONTRASTS if first == arm] + [UNTRAINED]:
-            if arm != UNTRAINED and (other, name) in sides:
+        for other in [second for first, second in CONTRASTS if first == arm] + [UNTRAINED, FREQUENCIES]:
+            if arm not in (UNTRAINED, FREQUENCIES) and (other, name) in sides and comparable(arm, other, name):
                 (one, drawn, n_groups), (two, drawn_two, _) = sides[arm, name], sides[other, name]
                 out.append({"arm": arm, "against": other, "figure": name,
                             **interval(one - two, drawn - drawn_two, n_groups)})  # fmt: skip
-        if name in CHANCE:
+        if name in CHANCE and arm != FREQUENCIES:
             one, drawn, n_groups = sides[arm, name]
             chance = interval(one - CHANCE[name], drawn - CHANCE[name], n_groups)
             out.append({"arm": arm, "against": "chance", "figure": name, **chance})
     return out
+
+
+def comparable(arm: str, other: str, name: str) -> bool:
+    """Return whether a figure tells two rows apart: cross entropies where both know the kind of line, of tokens no other."""
+    if name in SMALLER_IS_BETTER:
+        return all(name in LINES.get(one, ("partner", "random")) for one in (arm, other))
+    return other != FREQUENCIES
 
 
 def says(difference: Mapping[str, Any]) -> str:
@@ -96,13 +106,15 @@ def says(difference: Mapping[str, Any]) -> str:
 NOTES = """Cross entropies: 15 % of the tokens of a protein are hidden, the same ones whatever stands beside it; nats a residue, mean of both
 proteins of a pair and both orders of the line. A random partner shows as many tokens as the true one, so the gain is not one
 of length or position. AUROC, no training: pairs that bind and pairs that do not, ranked by that gain (`models.pairlm.conditional`).
-Probes: networks of `tertia evaluate` on frozen embeddings of single proteins. Intervals (95 %) hold for other examples (groups of
-dependent ones resampled together) and for other seeds of the training, whose variances are added; they are not corrected for their
+Cross entropies are compared between arms that saw such lines in training: one chain, or two. A window of a long chain stands between
+special tokens here, in training without. frequencies: no network, each token as often as in the training chains. untrained: weights as
+drawn, one network for all seeds. Probes: networks of `tertia evaluate` on frozen embeddings of single proteins. Intervals (95 %) hold
+for other examples (groups of dependent ones resampled together) and for other seeds of the training, whose variances are added; they are not corrected for their
 number: of differences that are none, one in twenty leaves out 0.
 
 What differs between arms beside what they are for: lines of one chain show up to twice as much of it, and there are more of them in
 a step, so that the tokens agree; and single chains all come as often as each other, where in pairs a protein comes as often as it has
-partners (a hub at most {most_pairs} times an epoch). `apart` shares both with the arms of pairs, and tells them from attention."""
+partners (a hub in at most {most_pairs} binding pairs an epoch, in `half` in as many random ones besides). `apart` shares both with the arms of pairs, and tells them from attention."""
 
 
 def cell(value: Mapping[str, float], *, sign: bool = False) -> str:
@@ -149,7 +161,10 @@ def conclusion(differences: Sequence[Mapping[str, Any]]) -> list[str]:
         rows = [one for one in differences if (one["arm"], one["against"]) == (arm, other)]
         if rows:
             lines.append(f"- **{what[0].upper()}{what[1:]}** ({arm} against {other}): {told(rows)}.")
-    for against, what in (("chance", "Partners are told from random proteins"), (UNTRAINED, "Embeddings know more than untrained ones")):  # fmt: skip
+    for against, what in (
+        (FREQUENCIES, "Networks know more than how often each token is"),
+        ("chance", "Partners are told from random proteins"), (UNTRAINED, "Embeddings know more than untrained ones"),
+    ):  # fmt: skip
         rows = [one for one in differences if one["against"] == against]
         if rows:
             lines.append(f"- **{what}**: " + "; ".join(
@@ -173,7 +188,7 @@ def page(numbers: Mapping[str, Any], *, command: str) -> str:
     """Return docs/results/pairlm_ablation.md."""
     size, known, rows = numbers["settings"], numbers["pairs"], numbers["differences"]
     settings = (
-        f"RoBERTa of {size['n_layers']} layers of {size['width']}, lines of at most {size['longest']} tokens, "
+        f"Encoders ({numbers['architecture']}) of {size['n_layers']} layers of {size['width']}, lines of at most {size['longest']} tokens, "
         f"{size['steps']:,} steps; {len(numbers['seeds'])} seed(s)."
     )
     held_out = (

@@ -20,6 +20,8 @@ from tertia.data.store import Store
 from tertia.encoders import FRESH, open_side_by_side
 from tertia.evaluate.rows import rows_of
 from tertia.models.pairlm.conditional import likelihoods
+from tertia.models.pairlm.inputs import Line
+from tertia.models.pairlm.network import LanguageModel
 from tertia.recipe import read_task
 from tertia.tasks.labels import thinned
 from tertia.tasks.metrics.many_classes import accuracy_of_classes
@@ -53,7 +55,10 @@ PROBES = {
 READ_OUTS = (PAIRS_READ_OUT, *PROBES)
 
 
-def read_out(name: str, model: Path, data: Path, *, size: Size, seed: int, path: Path, fresh: bool = False) -> None:
+def read_out(
+    name: str, model: Path, data: Path, *, size: Size, seed: int, path: Path, fresh: bool = False,
+    frequencies: Store | None = None,
+) -> None:  # fmt: skip
     """Write the columns of one read-out of a network; what is there already is left alone.
 
     Parameters
@@ -63,11 +68,16 @@ def read_out(name: str, model: Path, data: Path, *, size: Size, seed: int, path:
     seed: of the probe.
     path: npz file.
     fresh: of the same network with weights that were never trained.
+    frequencies: in place of the network its tokens are told by how often they stand in these chains.
     """
     if path.is_file():
         return
     if name == PAIRS_READ_OUT:
-        arrays = pair_columns(model, labelled_pairs(data, size.n_pairs), size)
+        trained = checkpoint.load(model)
+        network = trained.network.to("cuda" if torch.cuda.is_available() else "cpu")
+        if frequencies is not None:
+            network = Frequencies(network, [chain.sequence for chain in frequencies])
+        arrays = pair_columns(network, labelled_pairs(data, size.n_pairs), size, longest=trained.family.longest)
     else:
         arrays = probe_columns(name, f"{FRESH if fresh else ''}{model}", data, size=size, seed=seed)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,13 +93,28 @@ def labelled_pairs(data: Path, number: int) -> list[Example]:
     return [one for kind in kinds for one in thinned(kind, number // 2, seed=SEED)]
 
 
-def pair_columns(model: Path, examples: Sequence[Example], size: Size) -> dict[str, np.ndarray]:
+class Frequencies(torch.nn.Module):
+    """Stands where a network could, and knows of each token only how often it stands in the training chains."""
+
+    def __init__(self, network: LanguageModel, sequences: Sequence[str]) -> None:
+        super().__init__()
+        self.tokenizer, self.standard = network.tokenizer, network.standard
+        ids = np.concatenate([tokens.id for tokens in network.tokenizer.encode(sequences)])
+        counts = np.bincount(ids, minlength=len(network.tokenizer.length_of_id)) + 1.0
+        self.logits = torch.from_numpy(np.log(counts)).to(network.standard.mean.device)
+
+    def forward(self, _: Line, chosen: torch.Tensor) -> torch.Tensor:
+        """Return the same logits for every chosen token, (n, V)."""
+        return self.logits.expand(int(chosen.sum()), -1)
+
+
+def pair_columns(
+    network: torch.nn.Module, examples: Sequence[Example], size: Size, *, longest: int
+) -> dict[str, np.ndarray]:
     """Return the log likelihoods of both proteins of each pair, the labels, and the groups of dependent pairs."""
-    trained = checkpoint.load(model)
-    trained.network.to("cuda" if torch.cuda.is_available() else "cpu")
     pairs = [(one.chains[0].sequence, one.chains[1].sequence) for one in examples]
     found = likelihoods(
-        trained.network, pairs, partners=[one for pair in pairs for one in pair], longest=trained.family.longest,
+        network, pairs, partners=[one for pair in pairs for one in pair], longest=longest,
         generator=np.random.default_rng(SEED), n_views=size.views, n_random=size.random,
     )  # fmt: skip
     return {"label": np.array([one.target[0] for one in examples]), "group": hubs(examples),

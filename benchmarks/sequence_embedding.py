@@ -137,6 +137,27 @@ def peak(way: str, work: Callable[[], object], options: argparse.Namespace) -> i
     return int(subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout)
 
 
+def product_rate(width: int, n_rows: int, clock: Callable[[], float], device: str) -> float:
+    """Return the GFLOP/s of the widest layer of a block on so many rows: what bounds the gain of larger batches."""
+    layer, rows = torch.nn.Linear(width, 4 * width, device=device), torch.randn(n_rows, width, device=device)
+    repeats = max(1, 200_000 // n_rows)
+    with torch.inference_mode():
+        layer(rows)
+        start = clock()
+        for _ in range(repeats):
+            layer(rows)
+    return repeats * 2 * layer.weight.numel() * n_rows / (clock() - start) / 1e9
+
+
+def explained(family: Pairlm, chains: list[Chain], planned: Batches, clock: Callable[[], float], device: str) -> str:
+    """Return how fast products are on the tokens of one protein and of a batch."""
+    tokens = np.array([family.featurise(chain).token.shape[-1] for chain in chains])
+    one, many = int(np.median(tokens)), int(np.median([tokens[batch].sum() for batch in planned]))
+    rates = [product_rate(family.width, n_rows, clock, device) for n_rows in (one, many)]
+    return (f"A matrix product of the widest layer runs at {rates[0]:.0f} GFLOP/s on the {one:,} tokens of the middle "
+            f"protein alone, at {rates[1]:.0f} GFLOP/s on the {many:,} of the middle batch.")  # fmt: skip
+
+
 def measure(options: argparse.Namespace) -> list[str]:
     """Time all ways; return the lines of the page."""
     chains, clock = chains_of(options.data, options.number), stopwatch(options.clock, options.device)
@@ -162,7 +183,8 @@ def measure(options: argparse.Namespace) -> list[str]:
     least = min(ratio(seconds[name], seconds["tertia"])[0] for name in ("one by one", "arrival order"))
     return [*table, "", f"Goal: {GOAL:.0f} times the proteins of one by one and of arrival order: "
             f"{'reached' if least >= GOAL else 'not reached'}. The plan's bound of the memory: {bound / MIB:,.0f} MiB. "
-            f"Largest difference of a protein's vector between tertia and one by one: {apart:.0e}."]  # fmt: skip
+            f"Largest difference of a protein's vector between tertia and one by one: {apart:.0e}.",
+            "", explained(family, chains, ways(family, chains)["tertia"][0], clock, options.device)]  # fmt: skip
 
 
 def page(table: list[str], options: argparse.Namespace) -> str:

@@ -151,11 +151,17 @@ def test_the_ablation_runs_is_continued_and_makes_its_page(store, tmp_path, monk
     text = pairlm_ablation.main([*words, "--arms", "single", "apart", "random", "--write"], results=tmp_path)
     assert weights and all(path.stat().st_mtime_ns == time for path, time in weights.items())
     numbers = json.loads((tmp_path / "pairlm_ablation.json").read_text())
-    assert set(numbers["values"]) == {"single", "apart", "random", "untrained"}
+    assert set(numbers["values"]) == {"single", "apart", "random", "untrained", "frequencies"}
     shown = set(FIGURES) - {"localisation", "pair_binding"}
     assert all(set(numbers["values"][arm]) == shown for arm in ("single", "apart", "random"))
     assert numbers["values"]["apart"]["gain"]["value"] == 0 and numbers["values"]["apart"]["zero-shot"]["value"] == 0.5
     assert numbers["values"]["random"]["gain"]["value"] != 0
+    known = numbers["values"]["frequencies"]
+    assert known["alone"] == known["partner"] == known["random"] and 2.0 < known["alone"]["value"] < 3.5
+    compared = {(one["arm"], one["against"], one["figure"]) for one in numbers["differences"]}
+    assert {("single", "frequencies", "alone"), ("random", "frequencies", "random")} <= compared
+    unlike = {("apart", "single", "partner"), ("random", "apart", "alone"), ("random", "frequencies", "gain")}
+    assert not unlike & compared
     assert text == (tmp_path / "pairlm_ablation.md").read_text() and (tmp_path / "pairlm_ablation.svg").is_file()
     assert "Attention to a random chain" in text and str(tmp_path) not in text and str(tmp_path) not in str(numbers)
     with pytest.raises(InputError, match="other settings"):

@@ -26,7 +26,7 @@ HIDDEN_SHARE = 0.15
 N_SPECIAL = 4
 """Special tokens of a line with two chains."""
 N_ALIKE = 64
-"""Random partners are drawn from so many chains, the next longer ones, of which nearly all is shown then."""
+"""Random partners are drawn from so many chains, shorter and longer than the partner alike: neither is cut more."""
 ALONE, PARTNER, RANDOM = range(3)
 
 
@@ -124,11 +124,11 @@ class _Draws:
         return np.random.default_rng((self.seed, int.from_bytes(digest, "big"), view))
 
     def _like(self, target: str, partner: str) -> list[str]:
-        """Return random partners for the target, as long as the partner where there are such."""
+        """Return random partners for the target, about as long as the partner."""
         length = self._shown(partner)
-        first = int(np.searchsorted(self.lengths, length))
-        last = max(int(np.searchsorted(self.lengths, length, side="right")), first + N_ALIKE)
-        first = max(min(first, len(self.partners) - N_ALIKE), 0)
+        first, last = np.searchsorted(self.lengths, [length, length + 1]).tolist()
+        first = max(min(first, (first + last - N_ALIKE) // 2, len(self.partners) - N_ALIKE), 0)
+        last = max(last, first + N_ALIKE)
         drawn_from = [one for one in self.partners[first:last] if one not in (target, partner)]
         if len(drawn_from) < self.n_random:
             raise InputError("partners", found=f"{len(drawn_from)} chains beside those of a pair",
