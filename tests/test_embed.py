@@ -157,6 +157,9 @@ def test_a_dry_run_plans_and_writes_nothing(files: Path, model: Path, tmp_path, 
     result = tertia.embed(files, tmp_path / "out.h5", model=model, dry_run=True, progress=True)
     assert result.n_chains == 4 and not (tmp_path / "out.h5").exists()
     assert sorted(result.plans[0].lengths.tolist()) == [12, 30, 45, 61]
+    one, both = (tertia.embed(files, model=model, levels=levels, dry_run=True).plans[0].size
+                 for levels in (["protein"], ["protein", "residue"]))  # fmt: skip
+    assert one > 0 and both == one + one // 4 * 148
     printed = capsys.readouterr()
     assert "residues" in printed.err and "148" in printed.err and printed.out == ""
 

@@ -67,10 +67,10 @@ def open_encoder(
     provenance = {"model": family.name, "sha256": str(trained.meta.get("sha256", "")), "precision": precision,
                   "tertia": __version__}  # fmt: skip
     if not hasattr(network, "encoder"):
-        if sigmas is not None or precision != "fp32":
-            raise CheckpointError(
-                str(model), found=f"the family {family.name} has no noise levels and computes in fp32 only"
-            )
+        if sigmas is not None:
+            raise CheckpointError(trained.folder.name, found=f"the family {family.name} has no noise levels")
+        if precision != "fp32":
+            raise CheckpointError(trained.folder.name, found=f"the family {family.name} computes in fp32 only")
         return Opened(family, Dense(family, network.to(device), device), provenance, ())
     chosen, notes = _chosen_levels(family, sigmas)
     provenance["sigmas"] = [round(float(family.sigmas[level]), 6) for level in chosen]

@@ -109,5 +109,5 @@ def test_a_bad_record_is_reported_and_the_others_are_embedded(run, tmp_path) -> 
 
 def test_sequences_have_no_structure_to_embed(tmp_path) -> None:
     (tmp_path / "query.fa").write_text(f">good\n{random_sequence(30)}\n")
-    with pytest.raises(InputError, match="no residue has a C-alpha"):
+    with pytest.raises(InputError, match=r"no residue has a C-alpha\nhint: .*pairlm"):
         tertia.embed(tmp_path / "query.fa", model="distmap")

@@ -96,7 +96,8 @@ class Run:
     def _refusal(self, chain: Chain) -> InputError | None:
         where = chain.frame or chain.entry
         if not self._seen(chain).any():
-            return InputError(where, chain.key, found="no residue has a C-alpha")
+            hint = "for sequences name a language model: pairlm" if chain.atoms is None else ""
+            return InputError(where, chain.key, found="no residue has a C-alpha", hint=hint)
         need = self.encoder.memory(len(chain), pair="pair" in self.levels)
         if self.memory is not None and need > self.memory:
             hint = "allow more memory, or leave out the pair level"
@@ -196,8 +197,8 @@ class Run:
     def _planned(self, accepted: list[Accepted], done: set[str]) -> Plan:
         lengths = np.array([len(chain) for chain, _, _ in accepted], dtype=np.int64)
         pair = "pair" in self.levels
-        width = getattr(self.encoder, "width", 0)
-        size = 4 * width * int(lengths.sum()) + (2 * width * int((lengths**2).sum()) if pair else 0)
+        rows = {"protein": 4 * len(lengths), "residue": 4 * int(lengths.sum()), "pair": 2 * int((lengths**2).sum())}
+        size = getattr(self.encoder, "width", 0) * sum(rows[level] for level in self.levels)  # bytes
         memory = max((self.encoder.memory(int(length), pair=pair) for length in set(lengths.tolist())), default=0)
         waiting = [chain for chain, _, name in accepted if name not in done]
         seconds = self._seconds(waiting) if self.progress and len(waiting) >= 8 else None
