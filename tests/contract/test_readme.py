@@ -62,3 +62,9 @@ def test_continuous_integration_runs_the_test_command_of_the_readme() -> None:
     assert "make test" in script
     lines = [line for block in blocks((ROOT / "README.md").read_text()) for line in block.splitlines()]
     assert any(line.startswith("make test ") for line in lines)
+
+
+def test_every_page_of_results_is_listed() -> None:
+    folder = ROOT / "docs" / "results"
+    listed = re.findall(r"\]\((\w+\.md)\)", (folder / "README.md").read_text())
+    assert sorted(listed) == sorted(page.name for page in folder.glob("*.md") if page.name != "README.md")
