@@ -16,7 +16,7 @@ from tertia.models.pairlm.encode import FIXED
 from tertia.models.pairlm.inputs import Line, inputs_of_chain, join, line_of
 from tertia.models.pairlm.objective import COMPOSITION_ENTROPY, score
 from tertia.models.pairlm.packing import PAD, Order, pack, pack_padded
-from tertia.models.pairlm.rotary import Rotary, Turns
+from tertia.models.pairlm.rotary import Rotary, Turns, banded
 from tertia.nn.encoded import per_chain
 from tests.models.pairlm.encoders import N_TOKENS, WIDTH, dense, loud, sequences
 from tests.structures import random_sequence, sequence_chain
@@ -176,6 +176,20 @@ def test_rotary_reads_a_piece_in_the_middle_as_in_its_chain() -> None:
     piece = network.rows(collate([Line(inputs.token[100:300], inputs.part[100:300])]))
     assert torch.allclose(whole[140:260], piece[40:160], atol=1e-4)
     assert len(whole) == 402
+
+
+@pytest.mark.parametrize("length", [9, 64, 65, 150])
+def test_attention_in_bands_is_attention_under_a_mask(length) -> None:
+    torch.manual_seed(length)
+    q, k, v = (torch.randn(2, 3, length, 8, dtype=torch.float64, requires_grad=True) for _ in range(3))
+    place = torch.arange(length)
+    near = (place[:, None] - place).abs() <= 7
+    dense = F.scaled_dot_product_attention(q, k, v, attn_mask=near)
+    found = banded(q, k, v, reach=7)
+    torch.testing.assert_close(found, dense)
+    weight = torch.randn_like(dense)
+    expected = torch.autograd.grad((dense * weight).sum(), (q, k, v))
+    torch.testing.assert_close(torch.autograd.grad((found * weight).sum(), (q, k, v)), expected)
 
 
 @torch.no_grad()

@@ -113,7 +113,7 @@ def memory(network: nn.Module, n_residues: int) -> int:
     the windows of attention, and the rows of residues.
     """
     n_tokens, width, inner = max(n_residues, BATCH_RESIDUES) + 2 * len(KINDS), network.width, network.body.inner
-    reach = getattr(network.blocks[0], "reach", 0) or getattr(network.body, "window", 0) // 2
+    reach = getattr(network.body, "window", 0) // 2
     layer = 4 * max(12 * width, 4 * width + 2 * inner)
     if 0 < reach < n_residues + 2:
         layer += round((1.0 + reach / n_residues) * (4 * 18 * width + 20 * reach))  # the last block may be padding

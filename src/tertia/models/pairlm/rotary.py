@@ -6,12 +6,13 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from tertia.models.pairlm.longformer import windowed
 from tertia.models.pairlm.packing import PAD, Order, Packed
 from tertia.models.pairlm.roberta import Head
 
 SLOWEST = 10_000.0
 """Positions of the slowest rotation are told apart up to about here."""
+QUERIES = 64
+"""Tokens whose attention is computed together in long sequences: more would see much that the mask takes away again."""
 
 
 class Turns:
@@ -62,7 +63,25 @@ class Block(nn.Module):
         dropout = self.rate if self.training else 0.0
         if q.shape[2] <= self.reach + 1:
             return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout).transpose(1, 2)
-        return windowed(q, k, v, reach=self.reach, dropout=dropout).transpose(1, 2)
+        return banded(q, k, v, reach=self.reach, dropout=dropout).transpose(1, 2)
+
+
+def banded(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *, reach: int, dropout: float = 0.0
+) -> torch.Tensor:  # fmt: skip
+    """Return attention (n, H, T, d) of each token to those at most `reach` away, for q, k, v (n, H, T, d)."""
+    length = q.shape[2]
+    row, key = torch.arange(QUERIES, device=q.device)[:, None], torch.arange(QUERIES + 2 * reach, device=q.device)
+    far = (row + reach - key).abs() > reach  # key 0 stands `reach` before row 0
+    mask = torch.zeros(far.shape, dtype=q.dtype, device=q.device).masked_fill_(far, -torch.inf)
+    parts = []
+    for start in range(0, length, QUERIES):
+        stop = min(start + QUERIES, length)
+        first, last = max(start - reach, 0), min(stop + reach, length)
+        seen = mask[: stop - start, first - start + reach : last - start + reach]
+        near = (y[:, :, first:last] for y in (k, v))
+        parts.append(F.scaled_dot_product_attention(q[:, :, start:stop], *near, attn_mask=seen, dropout_p=dropout))
+    return torch.cat(parts, dim=2)
 
 
 class Rotary(nn.Module):
