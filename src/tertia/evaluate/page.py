@@ -170,7 +170,8 @@ def _page(report: TaskReport, command: str, drawing: Path | None) -> list[str]:
     ]  # fmt: skip
     if not report.leaks and any(row.models for row in report.rows):
         head += ["Neighbours of the test proteins among the pre-training chains were not looked for: no such chains "
-                 "were given, and the models do not keep theirs.", ""]  # fmt: skip
+                 "were given, and the models do not keep theirs. What the corpus of shipped weights was cleared of "
+                 "stands in their card.", ""]  # fmt: skip
     if drawing:
         head += [f"![main figures with intervals]({drawing.name})", ""]
     for name in report.sets:

@@ -53,10 +53,10 @@ _STATES_CNN = ("network_kind=cnn", "width=64", "epochs=4", "learning_rate=0.002"
 
 # Of the model itself, once its network has learnt as above: one pass over few proteins, all layers deep.
 _LEARNING_TOO = ("epochs=1", "learning_rate=0.0002")
-_PAIRS_FULL = ("network_kind=mlp", "batch=32", "most_train=1500", *_LEARNING_TOO)
-_PEPTIDES_FULL = ("network_kind=mlp", "batch=64", "most_train=8000", *_LEARNING_TOO)
-_PLACES_FULL = ("network_kind=linear", "batch=32", "most_train=2000", *_LEARNING_TOO)
-_FOLDS_FULL = ("network_kind=linear", "batch=32", "most_train=6000", *_LEARNING_TOO)
+_PAIRS_FULL = ("network_kind=mlp", "batch=32", "most_train=600", *_LEARNING_TOO)
+_PEPTIDES_FULL = ("network_kind=mlp", "batch=64", "most_train=4000", *_LEARNING_TOO)
+_PLACES_FULL = ("network_kind=linear", "batch=32", "most_train=1000", *_LEARNING_TOO)
+_FOLDS_FULL = ("network_kind=linear", "batch=32", "most_train=3000", *_LEARNING_TOO)
 _WINDOW_FULL = ("network_kind=linear", "residues=6000", "most_train=1500", *_LEARNING_TOO)
 
 
