@@ -46,8 +46,8 @@ def runs_of(
     paths = [_path(cache, task, row, options, graphs.digest, seed) for seed in range(n_seeds)]
     if row.baseline:
         return [_trivial_run(row, examples, graphs, paths[0], bar)] * n_seeds
-    if not all(path.is_file() for path in paths):
-        missing = [seed for seed, path in enumerate(paths) if not path.is_file()]
+    missing = [seed for seed, path in enumerate(paths) if not path.is_file()]
+    if missing:
         heads = _heads(task, row, examples, graphs, options, cache, missing, bar) if row.full else {}
         chosen, settings = of_row(task, row, options)
         used = _used(chosen, row, examples)
